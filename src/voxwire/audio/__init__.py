@@ -1,0 +1,1 @@
+"""Sources, sinks, codecs, resampling and recording of audio."""
