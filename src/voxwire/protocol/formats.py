@@ -106,6 +106,6 @@ def _rate(value: object) -> int:
         return PCM16.rate
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f"audio rate {value!r} is not a number of Hz")
-    if value != value or not 8_000 <= value <= 48_000:
+    if not 8_000 <= value <= 48_000:
         raise ConfigError(f"audio rate {value!r} Hz is outside 8000 to 48000")
     return int(value)
