@@ -1,0 +1,296 @@
+"""Text to wire event and back.
+
+`decode` is called for every message the service sends, fifty times a second and session
+for audio, and `encode_audio_append` for every piece of audio that goes out; both are kept
+close to the cost of the parser itself. The standard library's parser takes `NaN`,
+`Infinity` and, after overflow, `1e999`, none of which JSON (RFC 8259) has; they are
+refused here, so that what was decoded can always be encoded again.
+
+Error messages name positions and sizes, never the text: it may be a transcript.
+"""
+
+from __future__ import annotations
+
+import binascii
+import functools
+import importlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, cast
+
+from ..errors import UserError, WireError
+from .unset import UNSET
+
+__all__ = [
+    "DEFAULT_MAX_BYTES",
+    "MAX_DEPTH",
+    "decode",
+    "decode_audio",
+    "encode",
+    "encode_audio_append",
+    "use_fast_codec",
+    "use_standard_codec",
+]
+
+DEFAULT_MAX_BYTES = 16 * 1024 * 1024
+"""The largest message taken by default, bytes of UTF-8; an audio event may hold 15 MiB of base64."""
+
+MAX_DEPTH = 100
+"""How deep objects and lists may be nested in a message."""
+
+_SPACE = " \t\r\n"
+_APPEND_HEAD = '{"type":"input_audio_buffer.append","audio":"'
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("a number is too large for a 64 bit float")
+    return value
+
+
+def _plain(value: object) -> object:
+    """Let the encoder take any mapping, as the typed events hold them."""
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_parse = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).raw_decode
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
+_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_plain).encode
+
+
+def _standard_loads(text: str) -> Any:
+    if text[:1] in _SPACE:
+        text = text.lstrip(_SPACE)
+    value, end = _parse(text)
+    if end != len(text) and text[end:].strip(_SPACE):
+        raise ValueError(f"text after the JSON value at character {end}")
+    return value
+
+
+def _standard_b64encode(data: bytes | bytearray | memoryview) -> str:
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
+
+
+def _standard_b64decode(text: str) -> bytes:
+    return binascii.a2b_base64(text, strict_mode=True)
+
+
+class _Codec:
+    """The three callables that `use_fast_codec` may exchange."""
+
+    __slots__ = ("b64decode", "b64encode", "loads")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.loads: Callable[[str], Any] = _standard_loads
+        self.b64encode: Callable[[bytes | bytearray | memoryview], str] = _standard_b64encode
+        self.b64decode: Callable[[str], bytes] = _standard_b64decode
+
+
+_codec = _Codec()
+
+
+def decode(
+    message: str | bytes | bytearray | memoryview, max_bytes: int = DEFAULT_MAX_BYTES
+) -> dict[str, Any]:
+    """Read one message as a wire event.
+
+    Lone surrogates (half an emoji, as a service may cut one between two deltas) are kept.
+
+    Args:
+        message: text, or its UTF-8 bytes.
+        max_bytes: the largest message to take, bytes of UTF-8.
+
+    Raises:
+        WireError: if it is too large, not UTF-8, not JSON (RFC 8259: no NaN, no Infinity), nested
+            deeper than `MAX_DEPTH`, has an integer beyond Python's digit limit, is not an
+            object, or has no string `type`. No other exception is raised.
+    """
+    text = _text(message, max_bytes)
+    try:
+        event = _codec.loads(text)
+    except json.JSONDecodeError as error:
+        raise WireError(f"the message is not JSON: {error.msg} at character {error.pos}") from None
+    except ValueError as error:
+        raise WireError(f"the message is not JSON: {error}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    if not isinstance(event, dict):
+        raise WireError(f"the message is a JSON {type(event).__name__}, not an object")
+    event = cast("dict[str, Any]", event)
+    # Without that many brackets it cannot be that deep: the walk is for the few large events.
+    if text.count("{") + text.count("[") > MAX_DEPTH and _exceeds_depth(event):
+        raise _too_deep()
+    if not isinstance(event.get("type"), str):
+        raise WireError("the message has no string 'type'")
+    return event
+
+
+def _text(message: str | bytes | bytearray | memoryview, max_bytes: int) -> str:
+    if isinstance(message, str):
+        size = len(message)
+        # Only text near the limit has to be measured in bytes.
+        if size <= max_bytes < size * 4 and not message.isascii():
+            size = len(message.encode("utf-8", "surrogatepass"))
+    else:
+        size = message.nbytes if isinstance(message, memoryview) else len(message)
+    if size > max_bytes:
+        raise WireError(f"the message has {size} bytes; at most {max_bytes} are taken")
+    if isinstance(message, str):
+        return message
+    try:
+        return str(message, "utf-8")
+    except UnicodeDecodeError as error:
+        raise WireError(f"the message is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _too_deep() -> WireError:
+    return WireError(f"the message is nested deeper than {MAX_DEPTH} levels")
+
+
+def _exceeds_depth(event: dict[str, Any]) -> bool:
+    level: list[Any] = [event]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (cast("dict[str, Any]", node).values() if isinstance(node, dict) else node)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def encode(event: Mapping[str, Any]) -> str:
+    """Write one wire event as compact JSON text, ready for a UTF-8 wire.
+
+    Mappings of any kind count as objects, tuples as lists.
+
+    Raises:
+        UserError: if the event has no string `type`, or holds something JSON cannot; the
+            message names the path to it.
+    """
+    if not isinstance(event.get("type"), str):
+        raise UserError('a wire event needs a string "type", such as {"type": "response.create"}')
+    try:
+        text = _compact(event)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = _find_problem(event) or str(error)
+        raise UserError(f"event {event['type']!r} cannot be sent: {problem}") from None
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # A lone surrogate has no UTF-8, but it has an escape.
+        return _ascii(event)
+    return text
+
+
+def _find_problem(event: Mapping[str, Any]) -> str | None:
+    """Say what in an event the encoder refused, and where."""
+    stack: list[tuple[str, int, object]] = [("", 0, event)]
+    while stack:
+        path, depth, value = stack.pop()
+        if depth > MAX_DEPTH:
+            return f"{path[:60]}... is nested deeper than {MAX_DEPTH} levels, or contains itself"
+        if isinstance(value, Mapping):
+            for key, child in cast("Mapping[object, object]", value).items():
+                if not isinstance(key, (str, int, type(None))):
+                    return f"{path or 'the event'} has the key {key!r}; keys are strings"
+                stack.append((f"{path}.{key}" if path else str(key), depth + 1, child))
+        elif isinstance(value, (list, tuple)):
+            children = cast("list[object] | tuple[object, ...]", value)
+            stack.extend((f"{path}[{i}]", depth + 1, child) for i, child in enumerate(children))
+        elif problem := _scalar_problem(value):
+            return f"{path} {problem}"
+    return None
+
+
+def _scalar_problem(value: object) -> str | None:
+    if value is UNSET:
+        return "is UNSET; leave the key out"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"is {value!r}; JSON has no such number"
+    if isinstance(value, (bytes, bytearray)):
+        return f"is {type(value).__name__}; audio goes on the wire as base64 text"
+    if value is not None and not isinstance(value, (str, int, float)):
+        return f"is of type {type(value).__name__}, which JSON cannot hold"
+    return None
+
+
+def encode_audio_append(pcm: bytes | bytearray | memoryview) -> str:
+    """The text of an `input_audio_buffer.append` event with this audio.
+
+    Args:
+        pcm: audio in the session's input format; at most 15 MiB, says the API reference.
+    """
+    return f'{_APPEND_HEAD}{_codec.b64encode(pcm)}"}}'
+
+
+def decode_audio(b64: str) -> bytes:
+    """The audio of a base64 field: strict, with padding, in the standard alphabet.
+
+    Raises:
+        WireError: if it is anything else.
+    """
+    try:
+        return _codec.b64decode(b64)
+    except (ValueError, TypeError) as error:  # binascii.Error is a ValueError
+        raise WireError(f"the audio is not base64: {error}") from None
+
+
+def use_fast_codec() -> tuple[str, ...]:
+    """Use `msgspec` and `pybase64` where they are installed, process-wide, until `use_standard_codec`.
+
+    They decide nothing: whatever they refuse is looked at again by the standard library, so
+    the same messages are taken and the same errors raised.
+
+    Returns:
+        The names of the packages now in use; empty if none is installed (extra `fast`).
+    """
+    used: list[str] = []
+    if (msgspec := _optional("msgspec")) is not None:
+        _codec.loads = _checked(msgspec.json.Decoder().decode, msgspec.MsgspecError, _standard_loads)
+        used.append("msgspec")
+    if (pybase64 := _optional("pybase64")) is not None:
+        _codec.b64encode = pybase64.b64encode_as_string
+        strict = functools.partial(pybase64.b64decode, validate=True)
+        _codec.b64decode = _checked(strict, ValueError, _standard_b64decode)
+        used.append("pybase64")
+    return tuple(used)
+
+
+def _optional(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _checked(
+    fast: Callable[[str], Any], refusal: type[Exception], standard: Callable[[str], Any]
+) -> Callable[[str], Any]:
+    def call(text: str) -> Any:
+        try:
+            return fast(text)
+        except (refusal, ValueError, RecursionError):
+            return standard(text)
+
+    return call
+
+
+def use_standard_codec() -> None:
+    """Undo `use_fast_codec`."""
+    _codec.reset()
