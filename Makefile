@@ -1,0 +1,89 @@
+# Everything lives in .venv; a stamp in there says what was installed last, so a second run starts at once.
+#   make demo [ARGS='--text "hello"']    make test [TESTS=tests/protocol]    make lint    make docs    make bench
+
+PYTHON ?= python3
+ARGS ?=
+TESTS ?=
+
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python $(PIP_INSTALL) --constraint constraints/dev.txt
+EVERY_EXTRA := audio,cli,espeak,fast,mcp,otel,server
+
+# Other people's clients, which our server is tested against; see tests/interop.
+INTEROP :=
+ifneq ($(wildcard tests/interop/*.py),)
+INTEROP += .venv-interop/.stamp
+endif
+ifneq ($(and $(wildcard tests/interop/package.json),$(shell command -v npm)),)
+INTEROP += tests/interop/node_modules/.stamp
+endif
+
+.PHONY: demo test lint docs bench format clean
+
+demo: .venv/.stamp-demo
+	$(BIN)/voxwire demo $(ARGS)
+
+# A part of the tests (TESTS=...) cannot reach the coverage floors, so they are only checked for all of them.
+test: .venv/.stamp-test $(INTEROP)
+	$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),--cov --cov-report= --cov-report=json:.coverage.json) $(ARGS)
+	$(if $(TESTS),,$(BIN)/python scripts/coverage_floor.py .coverage.json)
+
+lint: .venv/.stamp-lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+docs: .venv/.stamp-docs
+	$(BIN)/python scripts/state_diagrams.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
+	@echo "The documentation is in site/index.html"
+
+bench: .venv-bench/.stamp
+	.venv-bench/bin/python bench/run.py $(ARGS)
+
+format: .venv/.stamp-lint
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv .venv-interop .venv-bench tests/interop/node_modules site dist build demo-out bench-out htmlcov \
+		.coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests scripts bench fuzz examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+.venv/.stamp-demo: .venv/.stamp-venv pyproject.toml constraints/dev.txt
+	$(INSTALL) --editable '.[server,espeak]'
+	@touch $@
+
+.venv/.stamp-test: .venv/.stamp-venv pyproject.toml constraints/dev.txt
+	$(INSTALL) --editable '.[$(EVERY_EXTRA)]' --group test
+	@touch $@
+
+# The type checkers look into every library that is used, hence the extras.
+.venv/.stamp-lint: .venv/.stamp-venv pyproject.toml constraints/dev.txt
+	$(INSTALL) --editable '.[$(EVERY_EXTRA)]' --group lint
+	@touch $@
+
+.venv/.stamp-docs: .venv/.stamp-venv pyproject.toml constraints/dev.txt
+	$(INSTALL) --editable . --group docs
+	@touch $@
+
+.venv-interop/.stamp: pyproject.toml constraints/interop.txt
+	@sh scripts/make_venv.sh '$(PYTHON)' .venv-interop
+	.venv-interop/bin/python $(PIP_INSTALL) --constraint constraints/interop.txt --group interop
+	@touch $@
+
+.venv-bench/.stamp: pyproject.toml constraints/interop.txt
+	@sh scripts/make_venv.sh '$(PYTHON)' .venv-bench
+	.venv-bench/bin/python $(PIP_INSTALL) --constraint constraints/interop.txt --editable '.[espeak,fast,server]' --group bench
+	@touch $@
+
+tests/interop/node_modules/.stamp: tests/interop/package.json
+	cd tests/interop && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.venv/.stamp-venv:
+	@sh scripts/make_venv.sh '$(PYTHON)' .venv
+	@touch $@
