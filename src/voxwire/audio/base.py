@@ -44,9 +44,14 @@ class AudioSink(Protocol):
         Audio dropped by `clear` does not count. None if the sink cannot know: the engine
         then assumes real-time playback from the first sample on.
         """
+        ...
 
     def buffered_ms(self) -> float:
-        """Audio written and not yet played, ms; reading pauses while this is beyond the sink's limit."""
+        """Audio written and not yet played, ms; reading pauses while this is beyond the sink's limit.
+
+        The limit is its attribute `max_buffer_ms` where it has one, else 120 000.
+        """
+        ...
 
     async def close(self) -> None:
         """Stop and release; idempotent."""
