@@ -1,0 +1,140 @@
+"""What the server engine tells its shell to do, in this order and without awaiting in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ...protocol.formats import AudioFormat
+from ..speech.base import ResponseRequest
+
+__all__ = [
+    "CancelResponse",
+    "CancelTimer",
+    "CancelTranscription",
+    "Close",
+    "EngineAction",
+    "FeedTranscription",
+    "FinishTranscription",
+    "Hear",
+    "ResetHearing",
+    "Send",
+    "SetTimer",
+    "StartResponse",
+    "StartTranscription",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put this server event on the wire."""
+
+    event: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """Give this input audio to the detector, and its answer to `engine.voice`."""
+
+    pcm: bytes
+    format: AudioFormat
+
+
+@dataclass(frozen=True, slots=True)
+class ResetHearing:
+    """The stream of input audio starts anew: forget what the detector has heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTranscription:
+    """Begin to recognise what belongs to this item; `session` is the session's configuration."""
+
+    item_id: str
+    format: AudioFormat
+    session: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTranscription:
+    """More audio of the item."""
+
+    item_id: str
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FinishTranscription:
+    """The item is complete: answer with `engine.transcribed` or `engine.transcription_failed`."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTranscription:
+    """Nobody wants the text of this item any more."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartResponse:
+    """Make this response.
+
+    Attributes:
+        format: of the audio that `engine.spoken` wants.
+        language: of the speech, an ISO-639-1 code if the session names one.
+    """
+
+    response_id: str
+    request: ResponseRequest
+    format: AudioFormat
+    voice: str | None
+    speed: float
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse:
+    """Stop making this response; whatever it still yields is ignored."""
+
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Call `engine.timer(name, now)` at `at` (s, the clock of `now`); replaces one of the same name."""
+
+    name: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget the timer of this name, if there is one."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection with this WebSocket code, once what was sent is out."""
+
+    code: int
+    reason: str
+
+
+EngineAction: TypeAlias = (
+    Send
+    | Hear
+    | ResetHearing
+    | StartTranscription
+    | FeedTranscription
+    | FinishTranscription
+    | CancelTranscription
+    | StartResponse
+    | CancelResponse
+    | SetTimer
+    | CancelTimer
+    | Close
+)

@@ -1,0 +1,320 @@
+"""The listening half of the engine: input buffer, turns, commits and transcriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...protocol.formats import AudioFormat, parse_format
+from ..limits import Limits
+from .actions import (
+    CancelTranscription,
+    FeedTranscription,
+    FinishTranscription,
+    Hear,
+    ResetHearing,
+    StartTranscription,
+)
+from .buffer import InputBuffer
+from .config import turn_detection
+from .conversation import Conversation
+from .errors import ClientError
+from .items import ItemAudio, ServerItem, public
+from .outbox import Outbox
+from .turns import Started, Stopped, TurnDetector
+from .usage import transcription_usage
+
+__all__ = ["InputSide", "TurnListener"]
+
+TRIM_MARGIN_MS = 200.0
+"""Audio kept before the padding while nobody speaks, for a detector that is slow to notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnListener:
+    """What the other half of the engine does about turns; each is called with the time."""
+
+    started: Callable[[float], None]
+    stopped: Callable[[float], None]
+    understood: Callable[[str, float], None]
+
+
+@dataclass(slots=True)
+class _Turn:
+    """An utterance that is going on."""
+
+    item_id: str
+    start_ms: float
+    fed_ms: float
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """One item that is being recognised.
+
+    Attributes:
+        model: the transcription model, if the client asked for events.
+        sent: what deltas have told so far.
+    """
+
+    content_index: int = 0
+    reported: bool = False
+    committed: bool = False
+    model: str | None = None
+    partial: str = ""
+    sent: str = ""
+
+
+class InputSide:
+    """Everything that happens to audio until it is an item with a text."""
+
+    def __init__(
+        self,
+        out: Outbox,
+        conversation: Conversation,
+        limits: Limits,
+        session: Mapping[str, Any],
+        listener: TurnListener,
+    ) -> None:
+        self._out = out
+        self._conversation = conversation
+        self._listener = listener
+        self._session = session
+        self.buffer = InputBuffer(parse_format(session["audio"]["input"]["format"]), limits.buffered_audio_ms)
+        self._detector: TurnDetector | None = None
+        self._turn: _Turn | None = None
+        self._hearings: dict[str, _Hearing] = {}
+        self.configure(session)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the user is in a turn."""
+        return self._turn is not None
+
+    def awaits(self, item_id: str) -> bool:
+        """Whether the text of this item is still to come."""
+        hearing = self._hearings.get(item_id)
+        return hearing is not None and hearing.committed
+
+    # -- configuration --------------------------------------------------------------------
+
+    def configure(self, session: Mapping[str, Any]) -> None:
+        """The session changed."""
+        self._session = session
+        wanted = parse_format(session["audio"]["input"]["format"])
+        settings = turn_detection(session)
+        if wanted != self.buffer.format or (settings is None) != (self._detector is None):
+            self._abandon_turn()
+            self.buffer.change_format(wanted)
+            self._detector = None if settings is None else TurnDetector(settings, self.buffer.end_ms)
+            self._out.do(ResetHearing())
+        elif settings is not None and self._detector is not None:
+            self._detector.configure(settings)
+
+    # -- the buffer -----------------------------------------------------------------------
+
+    def append(self, pcm: bytes) -> None:
+        """`input_audio_buffer.append`."""
+        self.buffer.append(pcm)
+        if self._detector is not None and pcm:
+            self._out.do(Hear(pcm, self.buffer.format))
+
+    def clear(self) -> None:
+        """`input_audio_buffer.clear`."""
+        self._abandon_turn()
+        self.buffer.clear()
+        if self._detector is not None:
+            self._detector = TurnDetector(turn_detection(self._session) or {}, self.buffer.end_ms)
+            self._out.do(ResetHearing())
+        self._out.send("input_audio_buffer.cleared")
+
+    def commit(self) -> None:
+        """`input_audio_buffer.commit`."""
+        self.buffer.check_commit()
+        self._conversation.check_room()
+        turn, self._turn = self._turn, None
+        if self._detector is not None:
+            self._detector.end_turn()
+        start = self.buffer.start_ms if turn is None else turn.start_ms
+        if turn is None:
+            turn = _Turn(self._out.new_id("item_"), start, start)
+            self._start_hearing(turn.item_id)
+        self._commit(turn, self.buffer.end_ms)
+
+    def commit_silence(self, duration_ms: float) -> None:
+        """The user said nothing for so long: `input_audio_buffer.timeout_triggered` and an item of it."""
+        end = self.buffer.end_ms
+        start = max(end - duration_ms, 0.0)
+        turn = _Turn(self._out.new_id("item_"), max(start, self.buffer.start_ms), end)
+        self._out.send(
+            "input_audio_buffer.timeout_triggered",
+            audio_start_ms=int(start),
+            audio_end_ms=int(end),
+            item_id=turn.item_id,
+        )
+        self._start_hearing(turn.item_id)
+        turn.fed_ms = turn.start_ms
+        self._commit(turn, end)
+
+    # -- turns ----------------------------------------------------------------------------
+
+    def voice(self, probabilities: Sequence[float], frame_ms: float, now: float) -> None:
+        """What the detector made of `Hear`."""
+        for probability in probabilities:
+            if self._detector is None:
+                return
+            partial = self._hearings[self._turn.item_id].partial if self._turn else ""
+            event = self._detector.feed(probability, frame_ms, partial)
+            if isinstance(event, Started):
+                self._begin_turn(event, now)
+            elif isinstance(event, Stopped):
+                self._end_turn(event, now)
+        if self._detector is None:
+            return
+        if self._turn is not None:
+            self._feed(self._turn, self._detector.position_ms)
+        else:
+            self.buffer.drop_before(self._detector.position_ms - self._detector.padding_ms - TRIM_MARGIN_MS)
+
+    def _begin_turn(self, event: Started, now: float) -> None:
+        start = max(event.start_ms, self.buffer.start_ms)
+        turn = self._turn = _Turn(self._out.new_id("item_"), start, start)
+        self._out.send("input_audio_buffer.speech_started", audio_start_ms=int(start), item_id=turn.item_id)
+        self._listener.started(now)
+        self._start_hearing(turn.item_id)
+
+    def _end_turn(self, event: Stopped, now: float) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        end = min(event.end_ms, self.buffer.end_ms)
+        self._out.send("input_audio_buffer.speech_stopped", audio_end_ms=int(end), item_id=turn.item_id)
+        try:
+            self._conversation.check_room()
+        except ClientError as exc:
+            self._drop_hearing(turn.item_id)
+            self.buffer.drop_before(end)
+            self._out.error(exc)
+            return
+        self._commit(turn, end)
+        self._listener.stopped(now)
+
+    def _abandon_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._drop_hearing(turn.item_id)
+
+    def _commit(self, turn: _Turn, end_ms: float) -> None:
+        self._feed(turn, end_ms)
+        pcm = self.buffer.slice(turn.start_ms, end_ms)
+        self.buffer.drop_before(end_ms)
+        item = ServerItem(
+            {
+                "id": turn.item_id,
+                "object": "realtime.item",
+                "type": "message",
+                "status": "completed",
+                "role": "user",
+                "content": [{"type": "input_audio", "transcript": None}],
+            }
+        )
+        item.audio[0] = ItemAudio(self.buffer.format)
+        item.audio[0].add(pcm)
+        previous = self._conversation.insert(item)
+        self._out.send("input_audio_buffer.committed", previous_item_id=previous, item_id=item.id)
+        for event in ("conversation.item.added", "conversation.item.done"):
+            self._out.send(event, previous_item_id=previous, item=public(item.wire))
+        hearing = self._hearings[item.id]
+        wanted = self._session["audio"]["input"]["transcription"]
+        hearing.committed, hearing.reported = True, wanted is not None
+        hearing.model = (wanted or {}).get("model")
+        self._out.do(FinishTranscription(item.id))
+
+    # -- transcription --------------------------------------------------------------------
+
+    def recognise(self, item: ServerItem) -> None:
+        """Understand the audio of an item that the client created; nothing is reported of it."""
+        for index, sound in item.audio.items():
+            if item.content[index].get("transcript") is None and item.id not in self._hearings:
+                self._start_hearing(item.id, index, sound.format)
+                self._hearings[item.id].committed = True
+                self._out.do(FeedTranscription(item.id, bytes(sound.data)))
+                self._out.do(FinishTranscription(item.id))
+
+    def forget(self, item_id: str) -> None:
+        """The item was deleted."""
+        self._drop_hearing(item_id)
+
+    def _start_hearing(self, item_id: str, index: int = 0, format: AudioFormat | None = None) -> None:
+        self._hearings[item_id] = _Hearing(index)
+        self._out.do(StartTranscription(item_id, format or self.buffer.format, self._session))
+
+    def _drop_hearing(self, item_id: str) -> None:
+        if self._hearings.pop(item_id, None) is not None:
+            self._out.do(CancelTranscription(item_id))
+
+    def _feed(self, turn: _Turn, end_ms: float) -> None:
+        pcm = self.buffer.slice(turn.fed_ms, end_ms)
+        if pcm:
+            turn.fed_ms += self.buffer.format.duration_ms(len(pcm))
+            self._out.do(FeedTranscription(turn.item_id, pcm))
+
+    def partial(self, item_id: str, text: str) -> None:
+        """The whole text so far; words that may still change are held back."""
+        hearing = self._hearings.get(item_id)
+        if hearing is None:
+            return
+        hearing.partial = text
+        stable = text[: text.rstrip().rfind(" ") + 1]
+        if hearing.committed and hearing.reported and stable.startswith(hearing.sent):
+            self._delta(item_id, hearing, stable[len(hearing.sent) :])
+
+    def transcribed(self, item_id: str, text: str, seconds: float, now: float) -> None:
+        """The text of an item."""
+        hearing = self._hearings.pop(item_id, None)
+        item = self._conversation.get(item_id)
+        if hearing is None or item is None:
+            return
+        item.understood = text
+        if hearing.reported:
+            item.content[hearing.content_index]["transcript"] = text
+            if text.startswith(hearing.sent):
+                self._delta(item_id, hearing, text[len(hearing.sent) :])
+            self._out.send(
+                "conversation.item.input_audio_transcription.completed",
+                item_id=item_id,
+                content_index=hearing.content_index,
+                transcript=text,
+                usage=transcription_usage(hearing.model, text, seconds),
+            )
+        self._listener.understood(item_id, now)
+
+    def transcription_failed(self, item_id: str, message: str, now: float) -> None:
+        """The item could not be recognised; responses are made without its text."""
+        hearing = self._hearings.pop(item_id, None)
+        if hearing is None:
+            return
+        if hearing.reported:
+            self._out.send(
+                "conversation.item.input_audio_transcription.failed",
+                item_id=item_id,
+                content_index=hearing.content_index,
+                error={
+                    "type": "server_error",
+                    "code": "transcription_failed",
+                    "message": f"Input transcription failed for item '{item_id}': {message}",
+                    "param": None,
+                },
+            )
+        self._listener.understood(item_id, now)
+
+    def _delta(self, item_id: str, hearing: _Hearing, delta: str) -> None:
+        if delta:
+            hearing.sent += delta
+            self._out.send(
+                "conversation.item.input_audio_transcription.delta",
+                item_id=item_id,
+                content_index=hearing.content_index,
+                delta=delta,
+            )
