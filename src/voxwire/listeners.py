@@ -180,11 +180,23 @@ class Listeners:
                 return
 
     def has(self, name: str) -> bool:
-        """Whether anybody would hear an event of this name."""
-        return name in self._table
+        """Whether anybody asked for events of this name (a stream of everything did not)."""
+        if name in self._table:
+            return True
+        return bool(self._streams) and any(name in names for names in self._streams.values())
 
-    def emit(self, name: str, event: Any) -> None:
-        """Call everybody. Never raises: a listener's exception goes to `on_error`."""
+    @property
+    def everything(self) -> bool:
+        """Whether somebody iterates over everything."""
+        return bool(self._streams) and not all(self._streams.values())
+
+    def emit(self, name: str, event: Any, *, named_only: bool = False) -> None:
+        """Call everybody. Never raises: a listener's exception goes to `on_error`.
+
+        Args:
+            named_only: keep it from streams that did not ask for this name (wire events, which
+                would only repeat what the other events say).
+        """
         entries = self._table.get(name)
         if entries:
             for _, callee in entries:
@@ -194,7 +206,7 @@ class Listeners:
                     self._on_error(error)
         if self._streams:
             for mailbox, names in tuple(self._streams.items()):
-                if not names or name in names:
+                if name in names or not (names or named_only):
                     mailbox.put(event)
 
     def stream(self, *names: str) -> EventStream:
