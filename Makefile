@@ -49,7 +49,7 @@ format: .venv/.stamp-lint
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv .venv-interop .venv-bench tests/interop/node_modules site dist build demo-out bench-out htmlcov \
+	rm -rf .venv .venv-* tests/interop/node_modules site dist build demo-out bench-out htmlcov \
 		.coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts bench fuzz examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -87,3 +87,16 @@ tests/interop/node_modules/.stamp: tests/interop/package.json
 .venv/.stamp-venv:
 	@sh scripts/make_venv.sh '$(PYTHON)' .venv
 	@touch $@
+
+# New pins, from fresh environments: the newest versions that work together.
+.PHONY: constraints
+constraints:
+	rm -rf .venv-pins
+	@sh scripts/make_venv.sh '$(PYTHON)' .venv-pins
+	.venv-pins/bin/python $(PIP_INSTALL) --editable '.[$(EVERY_EXTRA)]' --group dev
+	.venv-pins/bin/python -m pip freeze --exclude-editable > constraints/dev.txt
+	rm -rf .venv-pins
+	@sh scripts/make_venv.sh '$(PYTHON)' .venv-pins
+	.venv-pins/bin/python $(PIP_INSTALL) --editable '.[espeak,fast,server]' --group interop --group bench
+	.venv-pins/bin/python -m pip freeze --exclude-editable > constraints/interop.txt
+	rm -rf .venv-pins
