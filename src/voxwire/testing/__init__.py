@@ -1,0 +1,1 @@
+"""Doubles, clocks and conformance checks, for our tests and yours."""
