@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 __all__ = ["EventStream", "Flow", "Listener", "Listeners"]
@@ -26,6 +26,8 @@ HIGH_WATER = 256
 """Events in a mailbox at which reading pauses: five seconds of audio in 20 ms pieces."""
 LOW_WATER = 64
 """Events at which it goes on."""
+LIMIT = 65_536
+"""Events in a mailbox whose owner cannot be stopped; beyond that the oldest are dropped and logged."""
 
 
 class Flow(Protocol):
@@ -41,13 +43,14 @@ class Flow(Protocol):
 class _Mailbox:
     """Events in order for one consumer."""
 
-    __slots__ = ("_flow", "_held", "_waiter", "closed", "events")
+    __slots__ = ("_flow", "_held", "_overflowed", "_waiter", "closed", "events")
 
     def __init__(self, flow: Flow | None) -> None:
         self.events: deque[Any] = deque()
         self.closed = False
         self._flow = flow
         self._held = False
+        self._overflowed = False
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, event: Any) -> None:
@@ -57,10 +60,17 @@ class _Mailbox:
         if not self._held and self._flow is not None and len(self.events) >= HIGH_WATER:
             self._held = True
             self._flow.hold(self)
+        elif len(self.events) > LIMIT:
+            self.events.popleft()
+            if not self._overflowed:
+                self._overflowed = True
+                logger.error("a listener is %d events behind; the oldest are dropped", LIMIT)
         self._wake()
 
-    def close(self) -> None:
+    def close(self, *, drop: bool = False) -> None:
         self.closed = True
+        if drop:
+            self.events.clear()
         self._let_go()
         self._wake()
 
@@ -69,6 +79,8 @@ class _Mailbox:
         while not self.events:
             if self.closed:
                 raise StopAsyncIteration
+            if self._waiter is not None and not self._waiter.done():
+                raise RuntimeError("two tasks wait for the same event stream; give each one of its own")
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         event = self.events.popleft()
@@ -88,7 +100,10 @@ class _Mailbox:
 
 
 class EventStream(AsyncIterator[Any]):
-    """Events as an async iterator; ends when the owner closes. Call `close()` to stop early."""
+    """Events as an async iterator; ends when the owner closes.
+
+    To stop early, leave the loop and let go of it, or call `close()`.
+    """
 
     def __init__(self, mailbox: _Mailbox, detach: Callable[[], None]) -> None:
         self._mailbox = mailbox
@@ -104,6 +119,10 @@ class EventStream(AsyncIterator[Any]):
         """Stop receiving; what is still in the mailbox can be read."""
         self._detach()
         self._mailbox.close()
+
+    def __del__(self) -> None:
+        # `async for ... break` leaves nobody to read: do not hold the owner up for ever.
+        self.close()
 
 
 class _AsyncListener:
@@ -127,6 +146,10 @@ class _AsyncListener:
         if self.task is None or self.task.done():
             self.task = asyncio.get_running_loop().create_task(self._work())
 
+    def close(self) -> None:
+        """Call the function no more; the call under way may finish."""
+        self._mailbox.close(drop=True)
+
     async def _work(self) -> None:
         while self._mailbox.events:
             event = await self._mailbox.get()
@@ -134,6 +157,24 @@ class _AsyncListener:
                 await self._function(event)
             except Exception as error:  # noqa: BLE001 - a listener's error is reported, never raised here
                 self._on_error(error)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # It awaited something that was cancelled; we were not.
+                self._on_error(RuntimeError(f"a listener awaited a cancelled task ({error!r})"))
+
+
+class _Entry:
+    """One registration."""
+
+    __slots__ = ("callee", "listener", "once", "removed")
+
+    def __init__(self, listener: Listener, callee: Listener, *, once: bool) -> None:
+        self.listener = listener
+        self.callee = callee
+        self.once = once
+        self.removed = False
 
 
 class Listeners:
@@ -149,68 +190,57 @@ class Listeners:
     ) -> None:
         self._flow = flow
         self._on_error = on_error or _log_error
-        self._table: dict[str, list[tuple[Listener, Listener]]] = {}
+        # Tuples, never changed in place: an emit under way goes on with the one it began with.
+        self._table: dict[str, tuple[_Entry, ...]] = {}
         self._streams: dict[_Mailbox, frozenset[str]] = {}
+        self._stray: set[asyncio.Future[Any]] = set()
 
     def on(self, name: str, listener: ListenerT) -> ListenerT:
         """Call `listener(event)` for every event of this name. Returns it, so it can decorate."""
-        self._table.setdefault(name, []).append((listener, self._callee(listener)))
-        return listener
+        return self._add(name, listener, once=False)
 
     def once(self, name: str, listener: ListenerT) -> ListenerT:
         """Like `on`, for the next event only; it is removed before it is called."""
-        callee = self._callee(listener)
-
-        def first(event: Any) -> None:
-            self.off(name, listener)
-            callee(event)
-
-        self._table.setdefault(name, []).append((listener, first))
-        return listener
+        return self._add(name, listener, once=True)
 
     def off(self, name: str, listener: Listener) -> None:
-        """Remove the listener registered last; does nothing if there is none."""
-        entries = self._table.get(name, [])
-        for index in range(len(entries) - 1, -1, -1):
-            if entries[index][0] == listener:
-                # A new list, so that an emit under way finishes with the old one.
-                self._table[name] = entries[:index] + entries[index + 1 :]
-                if not self._table[name]:
-                    del self._table[name]
+        """Remove the listener registered last; does nothing if there is none.
+
+        It is not called again, not even for events that wait in its mailbox.
+        """
+        for entry in reversed(self._table.get(name, ())):
+            if entry.listener == listener:
+                self._remove(name, entry)
+                if isinstance(entry.callee, _AsyncListener):
+                    entry.callee.close()
                 return
 
     def has(self, name: str) -> bool:
-        """Whether anybody asked for events of this name (a stream of everything did not)."""
+        """Whether anybody would hear an event of this name."""
         if name in self._table:
             return True
-        return bool(self._streams) and any(name in names for names in self._streams.values())
+        return any(_in_stream(name, names) for names in self._streams.values())
 
-    @property
-    def everything(self) -> bool:
-        """Whether somebody iterates over everything."""
-        return bool(self._streams) and not all(self._streams.values())
-
-    def emit(self, name: str, event: Any, *, named_only: bool = False) -> None:
-        """Call everybody. Never raises: a listener's exception goes to `on_error`.
-
-        Args:
-            named_only: keep it from streams that did not ask for this name (wire events, which
-                would only repeat what the other events say).
-        """
-        entries = self._table.get(name)
-        if entries:
-            for _, callee in entries:
-                try:
-                    callee(event)
-                except Exception as error:  # noqa: BLE001 - one listener must not stop the others
-                    self._on_error(error)
+    def emit(self, name: str, event: Any) -> None:
+        """Call everybody. Never raises: a listener's exception goes to `on_error`."""
+        for entry in self._table.get(name, ()):
+            if entry.removed:
+                continue
+            if entry.once:
+                self._remove(name, entry)
+            try:
+                result = entry.callee(event)
+                if result is not None and inspect.iscoroutine(result):
+                    self._look_after(result)
+            except Exception as error:  # noqa: BLE001 - one listener must not stop the others
+                self._on_error(error)
         if self._streams:
             for mailbox, names in tuple(self._streams.items()):
-                if name in names or not (names or named_only):
+                if _in_stream(name, names):
                     mailbox.put(event)
 
     def stream(self, *names: str) -> EventStream:
-        """Events from now on, of these names or of all."""
+        """Events from now on, of these names; of all but the wire's own if none is given."""
         mailbox = _Mailbox(self._flow)
         self._streams[mailbox] = frozenset(names)
         return EventStream(mailbox, lambda: self._forget(mailbox))
@@ -221,6 +251,19 @@ class Listeners:
             self._forget(mailbox)
             mailbox.close()
 
+    def _add(self, name: str, listener: ListenerT, *, once: bool) -> ListenerT:
+        entry = _Entry(listener, self._callee(listener), once=once)
+        self._table[name] = (*self._table.get(name, ()), entry)
+        return listener
+
+    def _remove(self, name: str, entry: _Entry) -> None:
+        entry.removed = True
+        rest = tuple(other for other in self._table.get(name, ()) if other is not entry)
+        if rest:
+            self._table[name] = rest
+        else:
+            self._table.pop(name, None)
+
     def _forget(self, mailbox: _Mailbox) -> None:
         self._streams.pop(mailbox, None)
 
@@ -229,6 +272,25 @@ class Listeners:
         if inspect.iscoroutinefunction(listener) or inspect.iscoroutinefunction(call):
             return _AsyncListener(listener, self._flow, self._on_error)
         return listener
+
+    def _look_after(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run what a plain function (a lambda, say) returned: it has no mailbox, so no order."""
+        task = asyncio.ensure_future(coroutine)
+        self._stray.add(task)
+        task.add_done_callback(self._strayed)
+
+    def _strayed(self, task: asyncio.Future[Any]) -> None:
+        self._stray.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self._on_error(error)
+
+
+def _in_stream(name: str, names: frozenset[str]) -> bool:
+    """A stream without names gets all but the wire's own events and second names of others."""
+    if names:
+        return name in names
+    return name not in ("*", "sent", "connected", "disconnected") and "." not in name
 
 
 def _log_error(error: Exception) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias, cast
+from typing import Any, ClassVar, Final, Literal, TypeAlias, cast
 
 __all__ = [
     "ContentPart",
@@ -242,9 +242,17 @@ def part_from_wire(raw: object, role: str) -> ContentPart:
             return OtherPart(part)
 
 
+_STATUSES: Final[Mapping[str, ItemStatus]] = {
+    "in_progress": "in_progress",
+    "completed": "completed",
+    "incomplete": "incomplete",
+}
+_ROLES: Final[Mapping[str, Role]] = {"user": "user", "assistant": "assistant", "system": "system"}
+
+
 def _status(raw: Mapping[str, Any], default: ItemStatus) -> ItemStatus:
     value = raw.get("status")
-    return cast("ItemStatus", value) if value in ("in_progress", "completed", "incomplete") else default
+    return _STATUSES.get(value, default) if isinstance(value, str) else default
 
 
 def item_from_wire(
@@ -266,7 +274,7 @@ def item_from_wire(
         return None
     if kind == "message":
         role = raw.get("role")
-        speaker = cast("Role", role) if role in ("user", "assistant", "system") else "user"
+        speaker = _ROLES.get(role, "user") if isinstance(role, str) else "user"
         content = raw.get("content")
         parts = cast("list[object]", content) if isinstance(content, list) else []
         return MessageItem(

@@ -1,0 +1,101 @@
+"""Tool calls: each is announced once and answered once, and siblings wait for each other.
+
+The model may call several tools in one response. It goes on only after the last of them
+was answered, with one `response.create` for all, not one per call.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from .machines import TOOL_CALL
+
+__all__ = ["ToolCalls"]
+
+REMEMBERED = 1024
+"""Calls kept to recognise a repeated announcement or answer."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """The calls of one response."""
+
+    open: set[str] = field(default_factory=set[str])
+    generating: bool = True
+    wants_response: bool = False
+
+
+class ToolCalls:
+    """Which calls are waiting for an answer."""
+
+    def __init__(self) -> None:
+        self._states: OrderedDict[str, str] = OrderedDict()
+        self._response_of: dict[str, str] = {}
+        self._groups: dict[str, _Group] = {}
+
+    @property
+    def open(self) -> frozenset[str]:
+        """Ids of the calls that have no answer yet."""
+        return frozenset(self._response_of)
+
+    def announce(self, call_id: str, response_id: str) -> bool:
+        """The model made a call. False if this call is known already."""
+        if call_id in self._states:
+            return False
+        self._states[call_id] = TOOL_CALL.initial
+        self._response_of[call_id] = response_id
+        self._groups.setdefault(response_id, _Group()).open.add(call_id)
+        self._forget_old()
+        return True
+
+    def is_answered(self, call_id: str) -> bool:
+        """Whether this call was answered already."""
+        return self._states.get(call_id) == "answered"
+
+    def answer(self, call_id: str, *, start_response: bool) -> bool:
+        """An output is being sent. True if the model should go on now.
+
+        A call that was never announced (made up by the user, or of an earlier connection)
+        has no siblings: the model goes on as asked.
+        """
+        response_id = self._response_of.pop(call_id, None)
+        if response_id is None:
+            self._states[call_id] = "answered"
+            self._forget_old()
+            return start_response
+        self._states[call_id] = TOOL_CALL.step(self._states[call_id], "answered")
+        group = self._groups[response_id]
+        group.open.discard(call_id)
+        group.wants_response = group.wants_response or start_response
+        return self._complete(response_id)
+
+    def response_done(self, response_id: str) -> bool:
+        """A response ended: no more calls will come from it. True if the model should go on now."""
+        group = self._groups.get(response_id)
+        if group is None:
+            return False
+        group.generating = False
+        return self._complete(response_id)
+
+    def _complete(self, response_id: str) -> bool:
+        group = self._groups[response_id]
+        if group.open or group.generating:
+            return False
+        del self._groups[response_id]
+        return group.wants_response
+
+    def reset(self) -> tuple[str, ...]:
+        """The connection is gone; returns the calls that nobody waits for any more."""
+        dropped = tuple(self._response_of)
+        self._states.clear()
+        self._response_of.clear()
+        self._groups.clear()
+        return dropped
+
+    def _forget_old(self) -> None:
+        while len(self._states) > REMEMBERED:
+            oldest = next((call for call in self._states if call not in self._response_of), None)
+            if oldest is None:
+                return
+            del self._states[oldest]

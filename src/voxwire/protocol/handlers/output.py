@@ -1,0 +1,117 @@
+"""The agent's words and sound as they arrive. `audio_delta` is the hot path of the library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...errors import WireError
+from .. import wire
+from ..actions import Action, CancelTimer, Emit, Play
+from ..transport_events import AudioDone, AudioEvent, AudioStarted, ErrorEvent, TextDelta, TranscriptDelta
+from .fields import Handler, WireEvent, history_updated, integer, string
+
+if TYPE_CHECKING:
+    from ..engine import RealtimeEngine
+
+__all__ = ["HANDLERS"]
+
+
+def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
+    """`response.output_audio.delta`: 50 times a second and session, so no detours."""
+    response_id = event.get("response_id")
+    item_id = event.get("item_id")
+    if not isinstance(response_id, str) or not isinstance(item_id, str):
+        return
+    playback = engine.playback
+    if playback.is_discarded(response_id):
+        return
+    try:
+        data = wire.decode_audio(event.get("delta", ""))
+    except WireError as error:
+        out.append(Emit(ErrorEvent(error, event)))
+        return
+    if not data:
+        return
+    index = event.get("content_index", 0)
+    if not isinstance(index, int):
+        index = 0
+    audio_format = engine.output_format
+    engine.has_spoken = True
+    if playback.received(response_id, item_id, index, len(data) / audio_format.bytes_per_ms, now):
+        out.append(CancelTimer("playback"))
+        out.append(Emit(AudioStarted(item_id, response_id)))
+    out.append(Play(AudioEvent(data, item_id, response_id, index, audio_format)))
+
+
+def audio_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
+    """`response.output_audio.done`: all received; the listener is still listening."""
+    item_id, index = string(event, "item_id"), integer(event, "content_index")
+    engine.playback.part_done(item_id, index)
+    out.append(Emit(AudioDone(item_id, string(event, "response_id"), index)))
+    out += engine.check_playback(now)
+
+
+def transcript_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
+    """`response.output_audio_transcript.delta`."""
+    item_id, delta, index = string(event, "item_id"), string(event, "delta"), integer(event, "content_index")
+    response_id = string(event, "response_id")
+    if not item_id or not delta:
+        return
+    out.append(Emit(TranscriptDelta(delta, item_id, response_id, index)))
+    _merge_words(engine, event, out, delta, audio=True)
+
+
+def text_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
+    """`response.output_text.delta`."""
+    item_id, delta, index = string(event, "item_id"), string(event, "delta"), integer(event, "content_index")
+    response_id = string(event, "response_id")
+    if not item_id or not delta:
+        return
+    out.append(Emit(TextDelta(delta, item_id, response_id, index)))
+    _merge_words(engine, event, out, delta, audio=False)
+
+
+def _merge_words(
+    engine: RealtimeEngine, event: WireEvent, out: list[Action], words: str, *, audio: bool
+) -> None:
+    if string(event, "response_id") not in engine.responses.out_of_band:
+        item_id, index = string(event, "item_id"), integer(event, "content_index")
+        engine.history.add_words(item_id, index, words, role="assistant", audio=audio)
+        out.append(history_updated(engine))
+
+
+def transcript_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
+    """`response.output_audio_transcript.done`: the final wording."""
+    _settle_words(engine, event, out, string(event, "transcript"), audio=True)
+
+
+def text_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
+    """`response.output_text.done`: the final wording."""
+    _settle_words(engine, event, out, string(event, "text"), audio=False)
+
+
+def _settle_words(
+    engine: RealtimeEngine, event: WireEvent, out: list[Action], words: str, *, audio: bool
+) -> None:
+    item_id = string(event, "item_id")
+    if item_id and words and string(event, "response_id") not in engine.responses.out_of_band:
+        index = integer(event, "content_index")
+        engine.history.set_words(item_id, index, words, role="assistant", audio=audio)
+        out.append(history_updated(engine))
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "response.output_audio.delta": audio_delta,
+    "response.output_audio.done": audio_done,
+    "response.output_audio_transcript.delta": transcript_delta,
+    "response.output_audio_transcript.done": transcript_done,
+    "response.output_text.delta": text_delta,
+    "response.output_text.done": text_done,
+    # Names before GA, still sent by compatible servers.
+    "response.audio.delta": audio_delta,
+    "response.audio.done": audio_done,
+    "response.audio_transcript.delta": transcript_delta,
+    "response.audio_transcript.done": transcript_done,
+    "response.text.delta": text_delta,
+    "response.text.done": text_done,
+}

@@ -1,0 +1,97 @@
+"""Where to connect, and how to show the key: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from ..errors import UserError
+
+__all__ = ["DEFAULT_URL", "Endpoint", "azure_url", "endpoint"]
+
+DEFAULT_URL: Final = "wss://api.openai.com/v1/realtime"
+AZURE_HOSTS: Final = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+_SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The address and the headers of an upgrade request; `headers` hold the key."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def endpoint(
+    *, url: str | None, key: str | None, model: str, call_id: str | None, headers: Mapping[str, str]
+) -> Endpoint:
+    """Work out the address and the headers.
+
+    `call_id` attaches to a call that exists (`?call_id=`); otherwise the default address gets
+    `?model=`. An address given by the user stays as it is, but that http(s) becomes ws(s) and
+    a missing `model` or `call_id` is added where the path is the Realtime API's own.
+    Headers of the user win over ours; one that carries a key makes `key` unnecessary.
+
+    Raises:
+        UserError: if the address is not one, or there is no key for a host that needs one.
+    """
+    address = _with_query(url or DEFAULT_URL, model, call_id, own=url is None)
+    return Endpoint(address, _with_key(address, key, headers))
+
+
+def _with_query(url: str, model: str, call_id: str | None, *, own: bool) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES or not parts.netloc:
+        raise UserError(f"url {url!r} is not a ws://, wss://, http:// or https:// address")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if call_id is not None:
+        query.pop("model", None)
+        query["call_id"] = call_id
+    elif not query.keys() & {"model", "call_id", "deployment", "intent"} and (
+        own or parts.path.rstrip("/").endswith("/realtime")
+    ):
+        query["model"] = model
+    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, urlencode(query), ""))
+
+
+def _with_key(url: str, key: str | None, headers: Mapping[str, str]) -> dict[str, str]:
+    given = {name.lower() for name in headers}
+    if given & {"authorization", "api-key"}:
+        return dict(headers)
+    if not key:
+        if (urlsplit(url).hostname or "") == "api.openai.com":
+            raise UserError("no API key: pass api_key= (a string, or a function that gives one)")
+        return dict(headers)  # a local server may be open
+    if _is_azure(url) and not key.startswith("eyJ"):
+        return {"api-key": key, **headers}
+    # An Entra token (a JWT, which begins with "eyJ") goes to Azure as a bearer token, too.
+    return {"Authorization": f"Bearer {key}", **headers}
+
+
+def _is_azure(url: str) -> bool:
+    return (urlsplit(url).hostname or "").endswith(AZURE_HOSTS)
+
+
+def azure_url(resource: str, deployment: str, *, api_version: str | None = None) -> str:
+    """The Realtime address of an Azure OpenAI resource.
+
+    Args:
+        resource: its endpoint, `https://NAME.openai.azure.com`.
+        deployment: the name the model was deployed under.
+        api_version: for the dated API (`/openai/realtime?api-version=`); without it, the
+            versionless one (`/openai/v1/realtime`). Source: Azure OpenAI, "Realtime API" how-to.
+    """
+    base = resource.rstrip("/")
+    name = quote(deployment, safe="")
+    if api_version is None:
+        return _ws(f"{base}/openai/v1/realtime?model={name}")
+    return _ws(f"{base}/openai/realtime?api-version={quote(api_version, safe='')}&deployment={name}")
+
+
+def _ws(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES:
+        raise UserError(f"resource {url!r} must begin with https://")
+    return urlunsplit((_SCHEMES[parts.scheme], *parts[1:]))

@@ -1,0 +1,185 @@
+"""The shell around an engine: it carries out actions, and owns time, the sink and the listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..audio.base import AudioSink
+from ..errors import ConnectionLost, WireError
+from ..listeners import Listeners
+from ..protocol import wire
+from ..protocol.actions import Action, CancelTimer, Emit, Fail, Play, Ready, Send, SetTimer, StopPlayback
+from ..protocol.engine import RealtimeEngine
+from ..protocol.events import parse_server_event
+from ..protocol.transport_events import AudioEvent, ConnectionChange, ErrorEvent, TransportEventBase
+from .base import RealtimeTransportLayer
+from .link import Link
+
+__all__ = ["EngineShell"]
+
+logger = logging.getLogger("voxwire")
+
+SPEECH_STARTED = "input_audio_buffer.speech_started"
+SINK_HIGH_MS = 60_000
+"""Audio waiting in the sink, ms, at which reading pauses."""
+
+
+class EngineShell(RealtimeTransportLayer):
+    """Carries out what an engine decides: first the wire and the sink, then the listeners.
+
+    Args:
+        engine: decides.
+        sink: where output audio goes, beside the `audio` event.
+        max_message_bytes: a larger message is refused.
+    """
+
+    def __init__(self, engine: RealtimeEngine, sink: AudioSink | None, max_message_bytes: int) -> None:
+        self.listeners = Listeners(flow=self, on_error=self._listener_failed)
+        self._engine = engine
+        self._sink = sink
+        self._max_bytes = max_message_bytes
+        self._link: Link | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    # -- what arrives -----------------------------------------------------------------------
+
+    def _received(self, link: Link, data: str | bytes) -> None:
+        try:
+            event = wire.decode(data, self._max_bytes)
+        except WireError as error:
+            self._emit(ErrorEvent(error))
+            return
+        kind: str = event["type"]
+        if kind == SPEECH_STARTED:
+            self._ask_sink()
+        actions = self._engine.receive(event, self._now())
+        listeners = self.listeners
+        for action in actions:
+            self._act(action)
+        if listeners.has("*"):
+            listeners.emit("*", event)
+        if kind != "error" and listeners.has(kind):
+            listeners.emit(kind, parse_server_event(event))
+        for action in actions:
+            self._tell(action, link)
+
+    def _perform(self, actions: Sequence[Action]) -> None:
+        """Carry out what the engine decided: first the wire and the sink, then the listeners."""
+        for action in actions:
+            self._act(action)
+        link = self._link
+        for action in actions:
+            self._tell(action, link)
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, (Play, Emit)):
+            return
+        match action:
+            case Send(event=event):
+                self._send_now(event)
+            case StopPlayback(heard_ms=heard):
+                if self._sink is not None:
+                    self._guarded(self._sink.clear, heard)
+            case SetTimer(name=name, at=at):
+                self._cancel_timer(name)
+                loop = asyncio.get_running_loop()
+                self._timers[name] = loop.call_at(at, self._timer, name)
+            case CancelTimer(name=name):
+                self._cancel_timer(name)
+            case _:
+                pass
+
+    def _tell(self, action: Action, link: Link | None) -> None:
+        if isinstance(action, Play):
+            self._play(action.audio, link)
+        elif isinstance(action, Emit):
+            self._emit(action.event)
+        elif link is not None and not link.ready.done():
+            match action:
+                case Ready(warning=warning):
+                    link.ready.set_result(warning)
+                case Fail(error=error):
+                    link.ready.set_exception(error)
+                case _:
+                    pass
+
+    def _play(self, audio: AudioEvent, link: Link | None) -> None:
+        sink = self._sink
+        if sink is not None:
+            self._guarded(sink.write, audio.data)
+            if link is not None and sink.buffered_ms() > SINK_HIGH_MS:
+                link.hold(sink)
+                asyncio.get_running_loop().call_later(1.0, self._check_sink, link, sink)
+        self.listeners.emit("audio", audio)
+
+    def _check_sink(self, link: Link, sink: AudioSink) -> None:
+        if sink.buffered_ms() <= SINK_HIGH_MS or link is not self._link:
+            link.release(sink)
+        else:
+            asyncio.get_running_loop().call_later(1.0, self._check_sink, link, sink)
+
+    def _emit(self, event: TransportEventBase) -> None:
+        name = event.name
+        if isinstance(event, ErrorEvent) and not self.listeners.has("error"):
+            # Nobody listens: the log is told what kind of thing happened, not what was said.
+            code = getattr(event.error, "code", None)
+            logger.warning("unheard error: %s%s", type(event.error).__name__, f" ({code})" if code else "")
+        self.listeners.emit(name, event)
+        if isinstance(event, ConnectionChange) and event.status in ("connected", "disconnected"):
+            self.listeners.emit(event.status, event)
+
+    def _listener_failed(self, error: Exception) -> None:
+        logger.error("a listener raised %s", type(error).__name__, exc_info=error)
+
+    def _guarded(self, function: Callable[[Any], None], argument: Any) -> None:
+        try:
+            function(argument)
+        except Exception as error:  # noqa: BLE001 - a broken loudspeaker must not end the call
+            self._emit(ErrorEvent(error))
+
+    # -- time, sink, flow ---------------------------------------------------------------------
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _timer(self, name: str) -> None:
+        self._timers.pop(name, None)
+        if name == "playback":
+            self._ask_sink()
+        self._perform(self._engine.timer(name, self._now()))
+
+    def _cancel_timer(self, name: str) -> None:
+        handle = self._timers.pop(name, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _ask_sink(self) -> None:
+        if self._sink is not None:
+            self._engine.report_heard(self._sink.heard_ms())
+
+    def hold(self, who: object, /) -> None:
+        """A consumer of events lags behind: stop reading (see `voxwire.listeners.Flow`)."""
+        if self._link is not None:
+            self._link.hold(who)
+
+    def release(self, who: object, /) -> None:
+        """It has caught up."""
+        if self._link is not None:
+            self._link.release(who)
+
+    # -- what goes out ------------------------------------------------------------
+
+    def _send_now(self, event: Mapping[str, Any]) -> None:
+        link = self._link
+        if link is None:
+            return
+        try:
+            link.carrier.send(wire.encode(event))
+        except ConnectionLost:
+            return  # the carrier says so itself, through closed()
+        if self.listeners.has("sent"):
+            self.listeners.emit("sent", event)
