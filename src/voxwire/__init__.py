@@ -13,67 +13,74 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .errors import (
-        AuthenticationError as AuthenticationError,
-        ConfigError as ConfigError,
-        ConnectError as ConnectError,
-        ConnectionLost as ConnectionLost,
-        ConnectTimeout as ConnectTimeout,
-        MissingExtraError as MissingExtraError,
-        ModelBehaviorError as ModelBehaviorError,
-        NotConnectedError as NotConnectedError,
-        ProviderError as ProviderError,
-        ToolTimeoutError as ToolTimeoutError,
-        UserError as UserError,
-        VoxwireError as VoxwireError,
-        WireError as WireError,
-    )
+    from .errors import AuthenticationError as AuthenticationError
+    from .errors import ConfigError as ConfigError
+    from .errors import ConnectError as ConnectError
+    from .errors import ConnectionLost as ConnectionLost
+    from .errors import ConnectTimeout as ConnectTimeout
+    from .errors import MissingExtraError as MissingExtraError
+    from .errors import ModelBehaviorError as ModelBehaviorError
+    from .errors import NotConnectedError as NotConnectedError
+    from .errors import ProviderError as ProviderError
+    from .errors import ToolTimeoutError as ToolTimeoutError
+    from .errors import UserError as UserError
+    from .errors import VoxwireError as VoxwireError
+    from .errors import WireError as WireError
+    from .protocol.config import AudioConfig as AudioConfig
+    from .protocol.config import AudioInput as AudioInput
+    from .protocol.config import AudioOutput as AudioOutput
+    from .protocol.config import NoiseReduction as NoiseReduction
+    from .protocol.config import Prompt as Prompt
+    from .protocol.config import Reasoning as Reasoning
+    from .protocol.config import SemanticVad as SemanticVad
+    from .protocol.config import ServerVad as ServerVad
+    from .protocol.config import SessionConfig as SessionConfig
+    from .protocol.config import Tracing as Tracing
+    from .protocol.config import Transcription as Transcription
+    from .protocol.config import Truncation as Truncation
     from .protocol.formats import AudioFormat as AudioFormat
-    from .protocol.items import (
-        FunctionCallItem as FunctionCallItem,
-        InputAudio as InputAudio,
-        InputImage as InputImage,
-        InputText as InputText,
-        McpApprovalRequestItem as McpApprovalRequestItem,
-        McpCallItem as McpCallItem,
-        McpListToolsItem as McpListToolsItem,
-        MessageItem as MessageItem,
-        OtherItem as OtherItem,
-        OtherPart as OtherPart,
-        OutputAudio as OutputAudio,
-        OutputText as OutputText,
-        RealtimeItem as RealtimeItem,
-    )
-    from .protocol.transport_events import (
-        AudioDone as AudioDone,
-        AudioEvent as AudioEvent,
-        AudioInterrupted as AudioInterrupted,
-        AudioStarted as AudioStarted,
-        AudioStopped as AudioStopped,
-        ConnectionChange as ConnectionChange,
-        DtmfReceived as DtmfReceived,
-        ErrorEvent as ErrorEvent,
-        FunctionCall as FunctionCall,
-        HistoryAdded as HistoryAdded,
-        HistoryUpdated as HistoryUpdated,
-        InputTimeout as InputTimeout,
-        ItemDeleted as ItemDeleted,
-        ItemUpdate as ItemUpdate,
-        McpApprovalRequest as McpApprovalRequest,
-        McpToolCallCompleted as McpToolCallCompleted,
-        McpToolsListed as McpToolsListed,
-        SessionUpdated as SessionUpdated,
-        TextDelta as TextDelta,
-        TranscriptDelta as TranscriptDelta,
-        TurnDone as TurnDone,
-        TurnStarted as TurnStarted,
-        UsageUpdate as UsageUpdate,
-        UserSpeechStarted as UserSpeechStarted,
-        UserSpeechStopped as UserSpeechStopped,
-        UserTranscriptDelta as UserTranscriptDelta,
-    )
+    from .protocol.items import FunctionCallItem as FunctionCallItem
+    from .protocol.items import InputAudio as InputAudio
+    from .protocol.items import InputImage as InputImage
+    from .protocol.items import InputText as InputText
+    from .protocol.items import McpApprovalRequestItem as McpApprovalRequestItem
+    from .protocol.items import McpCallItem as McpCallItem
+    from .protocol.items import McpListToolsItem as McpListToolsItem
+    from .protocol.items import MessageItem as MessageItem
+    from .protocol.items import OtherItem as OtherItem
+    from .protocol.items import OtherPart as OtherPart
+    from .protocol.items import OutputAudio as OutputAudio
+    from .protocol.items import OutputText as OutputText
+    from .protocol.items import RealtimeItem as RealtimeItem
+    from .protocol.transport_events import AudioDone as AudioDone
+    from .protocol.transport_events import AudioEvent as AudioEvent
+    from .protocol.transport_events import AudioInterrupted as AudioInterrupted
+    from .protocol.transport_events import AudioStarted as AudioStarted
+    from .protocol.transport_events import AudioStopped as AudioStopped
+    from .protocol.transport_events import ConnectionChange as ConnectionChange
+    from .protocol.transport_events import DtmfReceived as DtmfReceived
+    from .protocol.transport_events import ErrorEvent as ErrorEvent
+    from .protocol.transport_events import FunctionCall as FunctionCall
+    from .protocol.transport_events import HistoryAdded as HistoryAdded
+    from .protocol.transport_events import HistoryUpdated as HistoryUpdated
+    from .protocol.transport_events import InputTimeout as InputTimeout
+    from .protocol.transport_events import ItemDeleted as ItemDeleted
+    from .protocol.transport_events import ItemUpdate as ItemUpdate
+    from .protocol.transport_events import McpApprovalRequest as McpApprovalRequest
+    from .protocol.transport_events import McpToolCallCompleted as McpToolCallCompleted
+    from .protocol.transport_events import McpToolsListed as McpToolsListed
+    from .protocol.transport_events import SessionUpdated as SessionUpdated
+    from .protocol.transport_events import TextDelta as TextDelta
+    from .protocol.transport_events import TranscriptDelta as TranscriptDelta
+    from .protocol.transport_events import TurnDone as TurnDone
+    from .protocol.transport_events import TurnStarted as TurnStarted
+    from .protocol.transport_events import UsageUpdate as UsageUpdate
+    from .protocol.transport_events import UserSpeechStarted as UserSpeechStarted
+    from .protocol.transport_events import UserSpeechStopped as UserSpeechStopped
+    from .protocol.transport_events import UserTranscriptDelta as UserTranscriptDelta
     from .protocol.unset import UNSET as UNSET
     from .protocol.usage import Usage as Usage
+    from .transports.base import RealtimeTransportLayer as RealtimeTransportLayer
 
 _HOME = {
     "AuthenticationError": "errors",
@@ -89,6 +96,18 @@ _HOME = {
     "UserError": "errors",
     "VoxwireError": "errors",
     "WireError": "errors",
+    "AudioConfig": "protocol.config",
+    "AudioInput": "protocol.config",
+    "AudioOutput": "protocol.config",
+    "NoiseReduction": "protocol.config",
+    "Prompt": "protocol.config",
+    "Reasoning": "protocol.config",
+    "SemanticVad": "protocol.config",
+    "ServerVad": "protocol.config",
+    "SessionConfig": "protocol.config",
+    "Tracing": "protocol.config",
+    "Transcription": "protocol.config",
+    "Truncation": "protocol.config",
     "AudioFormat": "protocol.formats",
     "FunctionCallItem": "protocol.items",
     "InputAudio": "protocol.items",
@@ -131,6 +150,7 @@ _HOME = {
     "UserTranscriptDelta": "protocol.transport_events",
     "UNSET": "protocol.unset",
     "Usage": "protocol.usage",
+    "RealtimeTransportLayer": "transports.base",
 }
 """Public name -> the module that has it."""
 

@@ -104,7 +104,7 @@ class ProviderError(VoxwireError):
         raw: the untouched error body or wire event.
     """
 
-    fault = "provider"
+    fault: ClassVar[Fault] = "provider"
 
     def __init__(
         self,
