@@ -1,0 +1,108 @@
+"""Why a connection could not be opened, as the errors of this package.
+
+Messages name the host and port, never the rest of the URL or a header: keys travel there.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from ..errors import AuthenticationError, ConfigError, ConnectError, ConnectTimeout, ProviderError
+
+__all__ = ["endpoint", "refused", "timed_out", "unreachable"]
+
+_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def endpoint(url: str) -> str:
+    """`host:port` of a WebSocket URL.
+
+    Raises:
+        ConfigError: if it is not `ws://` or `wss://` with a host.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"the WebSocket URL cannot be read: {error}") from None
+    if parts.scheme not in ("ws", "wss") or not host:
+        raise ConfigError(
+            f"a WebSocket URL starts with ws:// or wss:// and a host, not with {parts.scheme or url[:20]!r}"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
+
+
+def refused(where: str, status: int, body: bytes | None, location: str | None = None) -> ProviderError:
+    """The error for an HTTP answer that was not 101.
+
+    Args:
+        where: `host:port`.
+        body: as received; an OpenAI error object in it gives message, type, code and param.
+        location: where a redirect points to. Redirects are not followed: the key would go along.
+    """
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "unknown status"
+    raw, error = _error_object(body)
+    told = error.get("message")
+    words = told if isinstance(told, str) and told else phrase
+    if location is not None:
+        words = f"redirected to {_named(location)}; connect there directly"
+    kind = AuthenticationError if status in (401, 403) else ProviderError
+    return kind(
+        f"{where} refused the connection with HTTP {status}: {words}",
+        type=_text(error.get("type")),
+        code=_text(error.get("code")),
+        param=_text(error.get("param")),
+        status=status,
+        retryable=status in _RETRYABLE,
+        raw=raw,
+    )
+
+
+def unreachable(where: str, error: BaseException) -> ConnectError:
+    """The error for a name, a port or a handshake that did not work."""
+    if isinstance(error, TimeoutError):
+        return timed_out(where, None)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    failure = ConnectError(f"cannot connect to {where}: {reason or type(error).__name__}")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        failure.retryable = False
+    return failure
+
+
+def timed_out(where: str, seconds: float | None) -> ConnectTimeout:
+    """The error for a peer that did not answer in time."""
+    limit = f" within {seconds:g} s" if seconds is not None else " in time"
+    return ConnectTimeout(f"{where} did not answer{limit}")
+
+
+def _named(url: str) -> str:
+    """`host:port` if there is one in it, else a harmless description."""
+    try:
+        return endpoint(url)
+    except ConfigError:
+        return "another address"
+
+
+def _error_object(body: bytes | None) -> tuple[Any, Mapping[str, Any]]:
+    if not body:
+        return None, {}
+    try:
+        raw: Any = json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace"), {}
+    answer: dict[str, Any] = cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+    error: object = answer.get("error")
+    return cast("Any", raw), cast("dict[str, Any]", error) if isinstance(error, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
