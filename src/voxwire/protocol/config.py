@@ -64,7 +64,7 @@ DEFAULT_MODEL = "gpt-realtime"
 FormatLike: TypeAlias = AudioFormat | str | Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Transcription(ConfigObject):
     """Have the user's speech transcribed.
 
@@ -84,7 +84,7 @@ class Transcription(ConfigObject):
     delay: Setting[str] = field(default=UNSET, metadata=rule(text))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class NoiseReduction(ConfigObject):
     """Have noise removed from the input: `near_field` (headset) or `far_field` (laptop, room)."""
 
@@ -93,7 +93,7 @@ class NoiseReduction(ConfigObject):
     strength: Setting[float] = field(default=UNSET, metadata=rule(number(0)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ServerVad(ConfigObject):
     """Turns end after a silence.
 
@@ -116,7 +116,7 @@ class ServerVad(ConfigObject):
     interrupt_response: Setting[bool] = field(default=UNSET, metadata=rule(flag))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SemanticVad(ConfigObject):
     """Turns end when the user seems to have finished.
 
@@ -150,7 +150,7 @@ def _turn_detection(value: Any, path: str) -> TurnDetection | UnsetType:
     return snake_keys(given, (*ServerVad.field_names(), *SemanticVad.field_names())) or UNSET
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AudioInput(ConfigObject):
     """What the user says: its format and what happens to it.
 
@@ -169,7 +169,7 @@ class AudioInput(ConfigObject):
     turn_detection: Setting[TurnDetection] = field(default=UNSET, metadata=rule(_turn_detection))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AudioOutput(ConfigObject):
     """What the agent says.
 
@@ -186,7 +186,7 @@ class AudioOutput(ConfigObject):
     speed: Setting[float] = field(default=UNSET, metadata=rule(number(0.25, 1.5)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AudioConfig(ConfigObject):
     """Audio in and out. There is no null here: None counts as UNSET."""
 
@@ -199,7 +199,7 @@ class AudioConfig(ConfigObject):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Tracing(ConfigObject):
     """How the service names the session's trace; the string `auto` leaves that to it."""
 
@@ -209,7 +209,7 @@ class Tracing(ConfigObject):
     metadata: Setting[Mapping[str, Any]] = field(default=UNSET, metadata=rule(plain_object))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Prompt(ConfigObject):
     """A prompt stored at the service, and its variables. `promptId` counts as `id`."""
 
@@ -225,7 +225,7 @@ class Prompt(ConfigObject):
         return {"id": prompt_id, **given}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Reasoning(ConfigObject):
     """How hard a reasoning model thinks: `minimal`, `low`, `medium`, `high`, `xhigh`."""
 
@@ -233,7 +233,7 @@ class Reasoning(ConfigObject):
     effort: Setting[str] = field(default=UNSET, metadata=rule(text))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Truncation(ConfigObject):
     """What to keep when the conversation outgrows the model; or the strings `auto`, `disabled`.
 
@@ -264,7 +264,7 @@ def _name_or(cls: type[ConfigObject]) -> Rule:
     return check
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SessionConfig(ConfigObject):
     """What a session is set to.
 
@@ -287,7 +287,7 @@ class SessionConfig(ConfigObject):
     audio: Setting[AudioConfig | Mapping[str, Any]] = field(
         default=UNSET, metadata=rule(nested(AudioConfig), null=False)
     )
-    tools: Setting[Sequence[Mapping[str, Any]]] = field(default=UNSET, metadata=rule(items(tool)))
+    tools: Setting[Sequence[Mapping[str, Any]]] = field(default=UNSET, repr=False, metadata=rule(items(tool)))
     tool_choice: Setting[str | Mapping[str, Any]] = field(
         default=UNSET, metadata=rule(mode_or("a dict naming a tool"))
     )

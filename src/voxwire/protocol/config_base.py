@@ -79,7 +79,7 @@ class _Table(NamedTuple):
 _TABLES: dict[type[ConfigObject], _Table] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ConfigObject:
     """Base of the configuration objects.
 
@@ -93,7 +93,16 @@ class ConfigObject:
     type_name: ClassVar[str] = ""
     """The wire's `type`, where the object has one."""
 
-    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    def __repr__(self) -> str:
+        # Only what is set, and nothing of tools and unknown fields, which may hold keys.
+        shown: list[str] = []
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if value is not UNSET and (item.name != "extra" or value):
+                shown.append(f"{item.name}={value!r}" if item.repr else f"{item.name}=...")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __post_init__(self) -> None:
         for name, spec in _table(type(self)).fields.items():

@@ -42,9 +42,8 @@ class WireEvent:
             if value is spec.absent:
                 continue
             wire[name] = list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
-        for key, value in self.extra.items():
-            wire.setdefault(key, value)
-        return wire
+        # A known field in `extra` was of an unexpected type: the sender's value goes on, not the default.
+        return {**wire, **self.extra, "type": self.type}
 
 
 class ClientEvent(WireEvent):
