@@ -31,6 +31,7 @@ class Limits:
         client_secrets: unexpired client secrets of the server (HTTP 429, `too_many_client_secrets`).
         responses_per_minute, tokens_per_minute: the rate limits that `rate_limits.updated` tells of;
             a response beyond them fails with `rate_limit_exceeded`.
+        transcription_seconds: time the transcriber may take after the end of an utterance.
         synthesis_seconds: time the synthesiser may take for one piece of audio.
     """
 
@@ -47,6 +48,7 @@ class Limits:
     client_secrets: int = 10_000
     responses_per_minute: int = 1000
     tokens_per_minute: int = 4_000_000
+    transcription_seconds: float = 30
     synthesis_seconds: float = 60
 
     def __post_init__(self) -> None:

@@ -272,10 +272,10 @@ class InputSide:
 
     def transcribed(self, item_id: str, text: str, seconds: float, now: float) -> None:
         """The text of an item."""
-        hearing = self._hearings.pop(item_id, None)
         item = self._conversation.get(item_id)
-        if hearing is None or item is None:
+        if item is None or not self.awaits(item_id):
             return
+        hearing = self._hearings.pop(item_id)
         item.understood = text
         if hearing.reported:
             item.content[hearing.content_index]["transcript"] = text
@@ -292,9 +292,9 @@ class InputSide:
 
     def transcription_failed(self, item_id: str, message: str, now: float) -> None:
         """The item could not be recognised; responses are made without its text."""
-        hearing = self._hearings.pop(item_id, None)
-        if hearing is None:
+        if not self.awaits(item_id):
             return
+        hearing = self._hearings.pop(item_id)
         if hearing.reported:
             self._out.send(
                 "conversation.item.input_audio_transcription.failed",

@@ -1,0 +1,172 @@
+"""What the sessions of one server share: components, keys, client secrets, and the sessions themselves."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from .auth import ClientSecrets, Keys, Refusal
+from .connection import Connection, Socket, Speech
+from .engine import ServerEngine
+from .engine.config import default_session, merge_session
+from .engine.schema import any_mapping, integer, obj, one_of
+from .options import ServerOptions
+from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetector
+
+__all__ = ["RealtimeService"]
+
+DEFAULT_MODEL = "gpt-realtime"
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_CLIENT_SECRET = obj(
+    {
+        "expires_after": obj({"anchor": one_of("created_at"), "seconds": integer(10, 7200)}),
+        "session": any_mapping,
+    }
+)
+_SECRET_SECONDS = 600
+
+
+def _new_id(prefix: str) -> str:
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(21))
+
+
+class RealtimeService:
+    """The embedded Realtime service, independent of how clients reach it.
+
+    Args:
+        options: its components, keys and limits.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self.options = options
+        self.limits = options.limits
+        self._secrets = ClientSecrets(options.limits)
+        self.keys = Keys(options.api_keys, self._secrets)
+        self._own: list[Transcriber | Responder | Synthesizer] = []
+        self._components: tuple[Transcriber, Responder, Synthesizer] | None = None
+        self._connections: set[Connection] = set()
+        self._closed = False
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that are open."""
+        return len(self._connections)
+
+    def admit(self) -> None:
+        """Raise `Refusal` if no other session may be opened."""
+        if self._closed:
+            raise Refusal(503, "The server is shutting down.", code="server_shutdown", type="server_error")
+        if len(self._connections) >= self.limits.sessions:
+            raise Refusal(
+                429,
+                f"{self.limits.sessions} sessions are open, the most that this server takes. Try again later.",
+                code="too_many_sessions",
+                type="rate_limit_error",
+            )
+
+    # -- components -------------------------------------------------------------------------
+
+    def _resolve(self, kind: str, given: object) -> Any:
+        if given is not None and not isinstance(given, str):
+            return given
+        from .speech import registry
+
+        made = registry.default(kind)[0] if given is None else registry.resolve(kind, given)
+        if kind != "vad":
+            self._own.append(made)
+        return made
+
+    def _speech(self) -> Speech:
+        options = self.options
+        if self._components is None:
+            self._components = (
+                self._resolve("transcriber", options.transcriber),
+                self._resolve("responder", options.responder),
+                self._resolve("synthesizer", options.synthesizer),
+            )
+        vad = options.vad
+        detector = self._resolve("vad", vad) if vad is None or isinstance(vad, str) else vad()
+        return Speech(cast("VoiceActivityDetector", detector), *self._components)
+
+    def prepare(self) -> None:
+        """Make the components now, not with the first session.
+
+        Raises:
+            ConfigError: a name is unknown.
+            MissingExtraError: what a component needs is not installed.
+        """
+        self._speech()
+
+    # -- client secrets -----------------------------------------------------------------------
+
+    def create_secret(self, body: Any) -> dict[str, Any]:
+        """`POST /v1/realtime/client_secrets`.
+
+        Raises:
+            ClientError: the body is not valid.
+            Refusal: too many secrets are out.
+        """
+        given: dict[str, Any] = _CLIENT_SECRET(body, "")
+        now = time.time()
+        template: dict[str, Any] = given.get("session") or {"type": "realtime"}
+        session = self._template_session(template)
+        expires_at = int(now) + given.get("expires_after", {}).get("seconds", _SECRET_SECONDS)
+        value = self._secrets.issue(template, expires_at, now)
+        return {"value": value, "expires_at": expires_at, "session": {"id": _new_id("sess_"), **session}}
+
+    def _template_session(self, template: Mapping[str, Any]) -> dict[str, Any]:
+        model = template.get("model")
+        session = default_session(
+            model if isinstance(model, str) else DEFAULT_MODEL,
+            voice=self.options.voice,
+            transcription=template.get("type") == "transcription",
+        )
+        return merge_session(session, template)
+
+    # -- sessions -----------------------------------------------------------------------------
+
+    def engine(
+        self, model: str, now: float, *, transcription: bool, template: Mapping[str, Any] | None
+    ) -> ServerEngine:
+        """The engine of a new session.
+
+        Raises:
+            ClientError: the template does not fit.
+        """
+        if template is not None:
+            transcription = template.get("type") == "transcription"
+            model = template.get("model") or model
+        return ServerEngine(
+            ids=_new_id,
+            now=now,
+            unix_now=time.time(),
+            model=model,
+            voice=self.options.voice,
+            transcription=transcription,
+            limits=self.limits,
+            template=template,
+        )
+
+    async def serve(self, engine: ServerEngine, socket: Socket) -> None:
+        """Run a session on a socket until it ends."""
+        connection = Connection(engine, socket, self._speech(), self.limits, self.options.pace)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+    def shut_down(self) -> None:
+        """Refuse new sessions and end those that are open (close code 1001)."""
+        self._closed = True
+        for connection in tuple(self._connections):
+            connection.shut_down("The server is shutting down.")
+
+    async def close(self) -> None:
+        """Shut down and release the components that were made by name; idempotent."""
+        self.shut_down()
+        own, self._own, self._components = self._own, [], None
+        for component in own:
+            await component.close()
