@@ -41,9 +41,7 @@ def sound_bounds(pcm: bytes, rate: int) -> tuple[float, float]:
     samples = _samples(pcm)
     total = len(samples) * 1000 / rate
     step = max(1, rate // 200)
-    loud = [
-        i for i in range(0, len(samples), step) if max(map(abs, samples[i : i + step])) > _SILENCE_LEVEL
-    ]
+    loud = [i for i in range(0, len(samples), step) if max(map(abs, samples[i : i + step])) > _SILENCE_LEVEL]
     if not loud:
         return 0.0, total
     return loud[0] * 1000 / rate, min(total, (loud[-1] + step) * 1000 / rate)

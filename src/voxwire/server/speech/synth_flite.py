@@ -52,7 +52,13 @@ class FliteSynthesizer(SentenceSynthesizer):
 
     async def _render(self, sentence: str, request: SynthesisRequest) -> bytes:
         stretch = 1.0 / max(0.25, min(4.0, request.speed))
-        argv = [self._program, "-voice", flite_voice(request.voice), "--setf", f"duration_stretch={stretch:.3f}"]
+        argv = [
+            self._program,
+            "-voice",
+            flite_voice(request.voice),
+            "--setf",
+            f"duration_stretch={stretch:.3f}",
+        ]
         # The space keeps a text that begins with a dash from being taken for an option.
         argv += ["-t", " " + spoken_text(sentence), "-o", "/dev/stdout"]
         rate, pcm = read_wav(await self._gate.output(argv, b""))

@@ -1,0 +1,71 @@
+"""What a session lets us expect of its speakers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from .base import SpeechHints
+
+__all__ = ["hints_from_session"]
+
+_SEPARATOR = re.compile(r"[\n;|,]+|(?<=[.!?])\s+")
+_MAX_PHRASES = 400
+_MAX_CHARACTERS = 200
+
+
+def hints_from_session(session: Mapping[str, Any]) -> SpeechHints:
+    """Hints from a session object as on the wire.
+
+    Phrases come from the transcription's prompt (separated by line breaks, `,`, `;`, `|` or the ends of
+    sentences) and keywords, then from the tools: name, description, enum values. At most 400
+    of at most 200 characters; what is malformed is passed over.
+    """
+    transcription = _mapping(_mapping(_mapping(session.get("audio")).get("input")).get("transcription"))
+    prompt = transcription.get("prompt")
+    language = transcription.get("language")
+    phrases: dict[str, None] = {}
+    for phrase in _phrases(prompt, transcription.get("keywords"), session.get("tools")):
+        cleaned = " ".join(phrase.split())
+        if cleaned and len(cleaned) <= _MAX_CHARACTERS and len(phrases) < _MAX_PHRASES:
+            phrases.setdefault(cleaned)
+    return SpeechHints(
+        language=language if isinstance(language, str) else None,
+        phrases=tuple(phrases),
+        prompt=prompt if isinstance(prompt, str) else None,
+    )
+
+
+def _phrases(prompt: Any, keywords: Any, tools: Any) -> Iterator[str]:
+    if isinstance(prompt, str):
+        # A sentence may hold commas: it is a phrase as a whole and in its parts.
+        for line in re.split(r"[\n;|]+", prompt):
+            yield line
+            yield from _SEPARATOR.split(line)
+    yield from _strings(keywords)
+    for tool in _list(tools):
+        tool = _mapping(tool)
+        for text in (tool.get("name"), tool.get("description")):
+            if isinstance(text, str):
+                yield text.replace("_", " ")
+        yield from _enum_values(tool.get("parameters"))
+
+
+def _enum_values(schema: Any) -> Iterator[str]:
+    for part in _mapping(_mapping(schema).get("properties")).values():
+        part = _mapping(part)
+        yield from _strings(part.get("enum"))
+        yield from _strings(_mapping(part.get("items")).get("enum"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in _list(value) if isinstance(item, str)]
