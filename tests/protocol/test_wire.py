@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from voxwire.errors import UserError, WireError
 from voxwire.protocol import wire

@@ -47,6 +47,7 @@ __all__ = [
     "SemanticVad",
     "ServerVad",
     "SessionConfig",
+    "TokenLimits",
     "Tracing",
     "Transcription",
     "Truncation",
@@ -234,18 +235,27 @@ class Reasoning(ConfigObject):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TokenLimits(ConfigObject):
+    """When the conversation counts as too long: more than so many tokens after the instructions."""
+
+    path: ClassVar[str] = "truncation.token_limits"
+    post_instructions: Setting[int] = field(default=UNSET, metadata=rule(whole("tokens")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Truncation(ConfigObject):
     """What to keep when the conversation outgrows the model; or the strings `auto`, `disabled`.
 
     Attributes:
         retention_ratio: share of the conversation's tokens to keep, 0 to 1.
-        token_limits: `{"post_instructions": n}`, tokens after which to cut.
     """
 
     path: ClassVar[str] = "truncation"
     type_name: ClassVar[str] = "retention_ratio"
     retention_ratio: Setting[float] = field(default=UNSET, metadata=rule(number(0, 1)))
-    token_limits: Setting[Mapping[str, Any]] = field(default=UNSET, metadata=rule(plain_object))
+    token_limits: Setting[TokenLimits | Mapping[str, Any]] = field(
+        default=UNSET, metadata=rule(nested(TokenLimits))
+    )
 
 
 def _name_or(cls: type[ConfigObject]) -> Rule:
