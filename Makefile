@@ -19,7 +19,7 @@ ifneq ($(and $(wildcard tests/interop/package.json),$(shell command -v npm)),)
 INTEROP += tests/interop/node_modules/.stamp
 endif
 
-.PHONY: demo test lint docs bench format clean
+.PHONY: demo test lint docs bench format constraints clean
 
 demo: .venv/.stamp-demo
 	$(BIN)/voxwire demo $(ARGS)
@@ -47,6 +47,18 @@ bench: .venv-bench/.stamp
 format: .venv/.stamp-lint
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+# New pins, from fresh environments: the newest versions that work together.
+constraints:
+	rm -rf .venv-pins
+	@sh scripts/make_venv.sh '$(PYTHON)' .venv-pins
+	.venv-pins/bin/python $(PIP_INSTALL) --editable '.[$(EVERY_EXTRA)]' --group dev
+	.venv-pins/bin/python -m pip freeze --exclude-editable > constraints/dev.txt
+	rm -rf .venv-pins
+	@sh scripts/make_venv.sh '$(PYTHON)' .venv-pins
+	.venv-pins/bin/python $(PIP_INSTALL) --editable '.[espeak,fast,server]' --group interop --group bench
+	.venv-pins/bin/python -m pip freeze --exclude-editable > constraints/interop.txt
+	rm -rf .venv-pins
 
 clean:
 	rm -rf .venv .venv-* tests/interop/node_modules site dist build demo-out bench-out htmlcov \
@@ -87,16 +99,3 @@ tests/interop/node_modules/.stamp: tests/interop/package.json
 .venv/.stamp-venv:
 	@sh scripts/make_venv.sh '$(PYTHON)' .venv
 	@touch $@
-
-# New pins, from fresh environments: the newest versions that work together.
-.PHONY: constraints
-constraints:
-	rm -rf .venv-pins
-	@sh scripts/make_venv.sh '$(PYTHON)' .venv-pins
-	.venv-pins/bin/python $(PIP_INSTALL) --editable '.[$(EVERY_EXTRA)]' --group dev
-	.venv-pins/bin/python -m pip freeze --exclude-editable > constraints/dev.txt
-	rm -rf .venv-pins
-	@sh scripts/make_venv.sh '$(PYTHON)' .venv-pins
-	.venv-pins/bin/python $(PIP_INSTALL) --editable '.[espeak,fast,server]' --group interop --group bench
-	.venv-pins/bin/python -m pip freeze --exclude-editable > constraints/interop.txt
-	rm -rf .venv-pins

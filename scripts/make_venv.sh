@@ -6,7 +6,7 @@ folder=$2
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     found=$("$python" --version 2>&1) || found="not there"
-    echo "voxwire needs Python 3.11 or later, and '$python' is: $found." >&2
+    echo "voxwire needs Python 3.11 or later, and '$python' is $found." >&2
     echo "Name another one: make PYTHON=python3.12 ..." >&2
     exit 1
 fi
