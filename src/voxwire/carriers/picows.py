@@ -16,7 +16,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ..errors import ConfigError, MissingExtraError, UserError
+from ..errors import ConfigError, ConnectError, MissingExtraError, UserError
 from .base import CarrierClosed, CarrierReceiver, CarrierRequest
 from .flow import MAX_UNSENT_BYTES, Inbox, SendGate, closing_words, lost
 from .refusal import endpoint, refused, timed_out, unreachable
@@ -53,6 +53,8 @@ class PicowsCarrier:
                 await self._connect(request, receiver, where)
         except TimeoutError:
             raise timed_out(where, request.open_timeout) from None
+        if self._link is None:  # what picows makes of a connection that ends before the handshake does
+            raise ConnectError(f"cannot connect to {where}: it hung up during the handshake")
         self._link.start()
 
     def send(self, text: str, /) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError, MissingExtraError, UserError
@@ -79,15 +80,14 @@ class WebSocketCarrier:
         except ImportError:
             raise MissingExtraError("The WebSocket transport", "server", "websockets") from None
 
-        def connection(*args: Any, **settings: Any) -> Any:
-            # Known at once, so that a receiver can answer a message that came with the handshake.
-            self._link = _connection_class()(receiver, *args, **settings)
-            return self._link
+        def announce(link: Any) -> None:
+            # Before `connect` returns: a receiver may answer what came with the handshake.
+            self._link = link
 
         try:
             await _connect_class()(
                 request.url,
-                create_connection=connection,
+                create_connection=functools.partial(_connection_class(), receiver, announce),
                 additional_headers=dict(request.headers),
                 subprotocols=list(request.subprotocols) or None,
                 compression=None,
@@ -137,13 +137,16 @@ def _connect_class() -> Any:
 def _connection_class() -> Any:  # noqa: C901 - one class, in one place
     from websockets.asyncio.client import ClientConnection
     from websockets.frames import Frame, Opcode
-    from websockets.protocol import CLOSING, OPEN
+    from websockets.protocol import CLOSING, CONNECTING, OPEN
 
     class Connection(ClientConnection):
         """A connection that pushes into an `Inbox` instead of queueing for `recv`."""
 
-        def __init__(self, receiver: CarrierReceiver, *args: Any, **settings: Any) -> None:
+        def __init__(
+            self, receiver: CarrierReceiver, announce: Callable[[Any], None], *args: Any, **settings: Any
+        ) -> None:
             super().__init__(*args, **settings)
+            self.announce = announce
             self.inbox = Inbox(receiver, stop=self.stop_reading, go=self.go_on_reading)
             self.gate = SendGate()
             self.how: CarrierClosed | None = None
@@ -170,6 +173,8 @@ def _connection_class() -> Any:  # noqa: C901 - one class, in one place
                 self.protocol.send_close(*closing_words(code, reason))
                 self.send_data()
                 self.guard_the_end()
+            elif self.protocol.state is CONNECTING:
+                self.transport.abort()
             self.inbox.discard()
             await asyncio.shield(self.connection_lost_waiter)
 
@@ -229,6 +234,10 @@ def _connection_class() -> Any:  # noqa: C901 - one class, in one place
         def resume_writing(self) -> None:
             super().resume_writing()
             self.gate.open()
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.announce(self)
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)

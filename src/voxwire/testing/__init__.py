@@ -1,1 +1,90 @@
-"""Doubles, clocks and conformance checks, for our tests and yours."""
+"""For tests of voice agents: a scripted service, a scripted transport, virtual time, conformance checks.
+
+Names are imported when they are first used; nothing here imports pytest, except the plugin.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .clock import VirtualTimeLoop, run_virtual
+    from .conformance import (
+        CarrierEnds,
+        CarrierPeer,
+        check_carrier,
+        check_sink,
+        check_source,
+        check_transport,
+        memory_ends,
+        websocket_ends,
+    )
+    from .receiver import RecordingReceiver
+    from .responses import response_events
+    from .script import IncompleteScenarioError, RecordedCall, UnexpectedCallError, UnmatchedCallError
+    from .server import ScriptedConnection, ScriptedServer, UnexpectedEventError
+    from .transport import ConnectionSupersededError, ScriptedRealtimeTransport, TransportNotClosedError
+
+__all__ = [
+    "CarrierEnds",
+    "CarrierPeer",
+    "ConnectionSupersededError",
+    "IncompleteScenarioError",
+    "RecordedCall",
+    "RecordingReceiver",
+    "ScriptedConnection",
+    "ScriptedRealtimeTransport",
+    "ScriptedServer",
+    "TransportNotClosedError",
+    "UnexpectedCallError",
+    "UnexpectedEventError",
+    "UnmatchedCallError",
+    "VirtualTimeLoop",
+    "check_carrier",
+    "check_sink",
+    "check_source",
+    "check_transport",
+    "memory_ends",
+    "response_events",
+    "run_virtual",
+    "websocket_ends",
+]
+
+_HOME = {
+    "CarrierEnds": "conformance",
+    "CarrierPeer": "conformance",
+    "ConnectionSupersededError": "transport",
+    "IncompleteScenarioError": "script",
+    "RecordedCall": "script",
+    "RecordingReceiver": "receiver",
+    "ScriptedConnection": "server",
+    "ScriptedRealtimeTransport": "transport",
+    "ScriptedServer": "server",
+    "TransportNotClosedError": "transport",
+    "UnexpectedCallError": "script",
+    "UnexpectedEventError": "server",
+    "UnmatchedCallError": "script",
+    "VirtualTimeLoop": "clock",
+    "check_carrier": "conformance",
+    "check_sink": "conformance",
+    "check_source": "conformance",
+    "check_transport": "conformance",
+    "memory_ends": "conformance",
+    "response_events": "responses",
+    "run_virtual": "clock",
+    "websocket_ends": "conformance",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

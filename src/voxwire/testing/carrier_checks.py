@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from ..carriers.base import Carrier, CarrierClosed
@@ -27,7 +27,7 @@ class _Opened:
 
 
 @contextlib.asynccontextmanager
-async def _opened(make_ends: MakeEnds) -> AsyncIterator[_Opened]:
+async def _opened(make_ends: MakeEnds) -> AsyncGenerator[_Opened, None]:
     async with make_ends() as ends:
         receiver = RecordingReceiver()
         await ends.carrier.open(replace(ends.request, close_timeout=1.0), receiver)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -61,7 +61,7 @@ MakeEnds: TypeAlias = Callable[[], AbstractAsyncContextManager[CarrierEnds]]
 
 
 @contextlib.asynccontextmanager
-async def websocket_ends(make_carrier: CarrierFactory) -> AsyncIterator[CarrierEnds]:
+async def websocket_ends(make_carrier: CarrierFactory) -> AsyncGenerator[CarrierEnds, None]:
     """A carrier that speaks WebSocket, and a real server on the loopback interface."""
     from websockets.asyncio.server import ServerConnection, serve
 
@@ -79,7 +79,7 @@ async def websocket_ends(make_carrier: CarrierFactory) -> AsyncIterator[CarrierE
 
 
 @contextlib.asynccontextmanager
-async def memory_ends() -> AsyncIterator[CarrierEnds]:
+async def memory_ends() -> AsyncGenerator[CarrierEnds, None]:
     """One end of a `memory_pair`, and the other."""
     left, right = memory_pair()
     peer = _MemoryPeer(right)

@@ -6,7 +6,7 @@ Order and fields follow the API reference, `response.*` and `conversation.item.*
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 __all__ = ["response_events"]
@@ -40,9 +40,10 @@ def response_events(
         "status": "in_progress",
         "output": [],
     }
-    item = _item(item_id, call, call_id)
+    item: dict[str, Any] = _item(item_id, call, call_id)
     yield {"type": "response.created", "response": dict(response)}
-    started = {**item, "status": "in_progress", **({"content": []} if call is None else {"arguments": ""})}
+    empty: dict[str, Any] = {"content": []} if call is None else {"arguments": ""}
+    started: dict[str, Any] = {**item, "status": "in_progress", **empty}
     yield {
         "type": "response.output_item.added",
         "response_id": response_id,
@@ -53,11 +54,13 @@ def response_events(
     if call is not None:
         yield from _call_events({**ids, "call_id": call_id}, call)
     else:
-        part = yield from _content_events({**ids, "content_index": 0}, audio, text or "", piece_bytes)
+        part: dict[str, Any] = yield from _content_events(
+            {**ids, "content_index": 0}, audio, text or "", piece_bytes
+        )
         item = {**item, "content": [part]}
     yield {"type": "response.output_item.done", "response_id": response_id, "output_index": 0, "item": item}
     yield {"type": "conversation.item.done", "previous_item_id": previous_item_id, "item": item}
-    done = {**response, "status": "completed", "status_details": None, "output": [item]}
+    done: dict[str, Any] = {**response, "status": "completed", "status_details": None, "output": [item]}
     yield {"type": "response.done", "response": {**done, "usage": dict(usage or _usage(audio))}}
 
 
@@ -75,7 +78,9 @@ def _call_events(ids: dict[str, Any], call: tuple[str, str]) -> Iterator[dict[st
     yield {"type": "response.function_call_arguments.done", **ids, "name": name, "arguments": arguments}
 
 
-def _content_events(ids: dict[str, Any], audio: bytes | None, text: str, piece_bytes: int) -> Any:
+def _content_events(
+    ids: dict[str, Any], audio: bytes | None, text: str, piece_bytes: int
+) -> Generator[dict[str, Any], None, dict[str, Any]]:
     """Yield one content part; returns it as it is in the finished item."""
     if audio is None:
         yield {"type": "response.content_part.added", **ids, "part": {"type": "output_text", "text": ""}}
