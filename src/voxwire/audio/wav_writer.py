@@ -52,6 +52,11 @@ class WavWriter:
         self.flush()
 
     @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._file is None
+
+    @property
     def frames(self) -> int:
         """Samples per channel in the file."""
         return self._size // self._frame
