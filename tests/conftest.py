@@ -16,6 +16,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# Our own fixtures for other people's tests: `realtime_server`, `scripted_transport`, `run_in_virtual_time`.
+pytest_plugins = ["voxwire.testing.pytest_plugin"]
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_ALL = os.environ.get("VOXWIRE_REQUIRE_ALL") == "1"
 
