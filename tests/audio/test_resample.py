@@ -7,7 +7,8 @@ import sys
 import types
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from voxwire.audio.resample import Converter, Resampler, convert
 from voxwire.errors import ConfigError, MissingExtraError

@@ -6,7 +6,8 @@ import uuid
 import wave
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from voxwire.audio import g711
 from voxwire.audio.wav import read_wav
