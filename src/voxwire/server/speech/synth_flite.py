@@ -72,7 +72,7 @@ class FliteSynthesizer(SentenceSynthesizer):
 
 
 def flite_voice(voice: str | None) -> str:
-    """flite's voice for the service's voice name; a native name is kept."""
+    """Flite's voice for the service's voice name; a native name is kept."""
     name = (voice or "marin").lower()
     if name in _NATIVE:
         return name
