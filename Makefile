@@ -73,9 +73,9 @@ clean:
 	$(INSTALL) --editable '.[$(EVERY_EXTRA)]' --group test
 	@touch $@
 
-# The type checkers look into every library that is used, hence the extras.
+# The type checkers look into every library that src uses, hence the extras, and pytest for the test kit.
 .venv/.stamp-lint: .venv/.stamp-venv pyproject.toml constraints/dev.txt
-	$(INSTALL) --editable '.[$(EVERY_EXTRA)]' --group lint
+	$(INSTALL) --editable '.[$(EVERY_EXTRA)]' --group lint --group test
 	@touch $@
 
 .venv/.stamp-docs: .venv/.stamp-venv pyproject.toml constraints/dev.txt
