@@ -5,24 +5,63 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from .matching import properties, stem, tokens
 from .numbers import number_at
+from .shapes import as_list, as_mapping
 
 __all__ = ["Filled", "fill_arguments"]
 
-_WORD = re.compile(r"[^\s\"“”]+")
-_QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
+_WORD = re.compile(r"[^\s\"\u201c\u201d]+")
+_QUOTED = re.compile(r"[\"\u201c]([^\"\u201d]+)[\"\u201d]")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _IDENTIFIER = re.compile(r"\b(?=[\w-]*\d)[A-Za-z0-9][\w-]*")
 _PLACE = (
     r"(?=\b(?:{})\s+(?!the\s+(?:weather|forecast|morning|afternoon|evening)\b)(?:the\s+)?"
-    r"([^\W\d_][\w'’-]*(?:\s+[^\W\d_][\w'’-]*){{0,3}}))"
+    r"([^\W\d_][\w'\u2019-]*(?:\s+[^\W\d_][\w'\u2019-]*){{0,3}}))"
 )
 _PREPOSITIONS = {"origin": "from", "from": "from", "destination": "to", "to": "to"}
 _PLACE_ENDS = frozenset(
-    ["today", "tomorrow", "tonight", "now", "please", "right", "this", "next", "on", "at", "for", "in", "and", "or", "is", "like", "going", "with", "from", "to", "by", "looking", "be", "will", "what", "how", "if", "when", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "thanks", "thank"]
+    [
+        "today",
+        "tomorrow",
+        "tonight",
+        "now",
+        "please",
+        "right",
+        "this",
+        "next",
+        "on",
+        "at",
+        "for",
+        "in",
+        "and",
+        "or",
+        "is",
+        "like",
+        "going",
+        "with",
+        "from",
+        "to",
+        "by",
+        "looking",
+        "be",
+        "will",
+        "what",
+        "how",
+        "if",
+        "when",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "thanks",
+        "thank",
+    ]
 )
 _DAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
@@ -37,7 +76,7 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _PERSON = re.compile(
-    r"\b(?:my name is|name is|i am|i'm|this is|called|named|under the name(?: of)?|for|to|with)\s+([A-Z][\w'’-]*(?:\s+[A-Z][\w'’-]*)*)"
+    r"\b(?:my name is|name is|i am|i'm|this is|called|named|under the name(?: of)?|for|to|with)\s+([A-Z][\w'\u2019-]*(?:\s+[A-Z][\w'\u2019-]*)*)"
 )
 _PERSON_SPOKEN = re.compile(r"\b(?:my name is|name is|called|named)\s+(\w+)", re.IGNORECASE)
 _TOPIC = re.compile(
@@ -47,13 +86,41 @@ _YES = re.compile(r"\b(yes|yeah|sure|with|on|enable|enabled|true|definitely|of c
 _NO = re.compile(r"\b(no|not|don't|without|off|disable|disabled|false|never)\b", re.IGNORECASE)
 
 _PLACES = frozenset(
-    ["city", "place", "location", "town", "country", "where", "destination", "address", "region", "origin", "area", "from", "to"]
+    [
+        "city",
+        "place",
+        "location",
+        "town",
+        "country",
+        "where",
+        "destination",
+        "address",
+        "region",
+        "origin",
+        "area",
+        "from",
+        "to",
+    ]
 )
 _DATES = frozenset(["date", "day", "when", "weekday"])
 _TIMES = frozenset(["time", "hour", "clock"])
 _NAMES = frozenset(["name", "person", "who", "customer", "guest", "recipient", "contact"])
 _TOPICS = frozenset(
-    ["query", "question", "message", "text", "topic", "reason", "subject", "content", "note", "search", "term", "body", "title"]
+    [
+        "query",
+        "question",
+        "message",
+        "text",
+        "topic",
+        "reason",
+        "subject",
+        "content",
+        "note",
+        "search",
+        "term",
+        "body",
+        "title",
+    ]
 )
 
 
@@ -73,15 +140,15 @@ def fill_arguments(tool: Mapping[str, Any], text: str, *, answers: Mapping[str, 
         text: what the user said.
         answers: what the user answered when asked for a parameter, by its name.
     """
-    parameters = _mapping(tool.get("parameters"))
-    required = [str(name) for name in _list(parameters.get("required"))]
+    parameters = as_mapping(tool.get("parameters"))
+    required = [str(name) for name in as_list(parameters.get("required"))]
     schemas = properties(tool)
     finder = _Finder(tool, text)
     filled = Filled()
     for name in sorted(
-        schemas, key=lambda name: (name not in required, _kind(_mapping(schemas[name])) != "enum")
+        schemas, key=lambda name: (name not in required, _kind(as_mapping(schemas[name])) != "enum")
     ):
-        schema = _mapping(schemas[name])
+        schema = as_mapping(schemas[name])
         value = finder.find(name, schema)
         if value is None and answers and name in answers:
             value = _Finder(tool, answers[name]).find(name, schema)
@@ -108,13 +175,13 @@ class _Finder:
     def find(self, name: str, schema: Mapping[str, Any]) -> Any:
         kind = _kind(schema)
         if kind == "enum":
-            return self._enum(_list(schema.get("enum")))
+            return self._enum(as_list(schema.get("enum")))
         if kind == "boolean":
             return self._boolean(name)
         if kind in {"integer", "number"}:
             return self._number(name, whole=kind == "integer")
         if kind == "array":
-            return self._array(name, _mapping(schema.get("items")))
+            return self._array(name, as_mapping(schema.get("items")))
         if kind == "object":
             inner = fill_arguments({"parameters": schema}, self._text)
             return inner.values if inner.values and not inner.missing else None
@@ -171,27 +238,27 @@ class _Finder:
         kind = _kind(items)
         if kind == "enum":
             said = set(tokens(self._text)) | {stem(word) for word in self._words}
-            return [v for v in _list(items.get("enum")) if self._share(str(v), said) >= 0.5] or None
+            return [v for v in as_list(items.get("enum")) if self._share(str(v), said) >= 0.5] or None
         if kind in {"integer", "number"}:
             values: list[Any] = []
             while (value := self._number(name, whole=kind == "integer")) is not None:
                 values.append(value)
             return values or None
         quoted = _QUOTED.findall(self._text)
-        value = self._string(name, items)
+        text = self._string(name, items)
         return quoted or (
-            [part.strip() for part in re.split(r",|\band\b", value) if part.strip()] if value else None
+            [part.strip() for part in re.split(r",|\band\b", text) if part.strip()] if text else None
         )
 
     def _string(self, name: str, schema: Mapping[str, Any]) -> str | None:
         hints = {*re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())}
-        format = schema.get("format")
-        if "email" in hints or format == "email":
+        declared = schema.get("format")
+        if "email" in hints or declared == "email":
             found = _EMAIL.search(self._text)
             return found[0] if found else None
-        if hints & _DATES or format in {"date", "date-time"}:
+        if hints & _DATES or declared in {"date", "date-time"}:
             return _tidy(_first(_DATE, self._text))
-        if hints & _TIMES or format == "time":
+        if hints & _TIMES or declared == "time":
             return _first(_TIME, self._text)
         if hints & _PLACES:
             own = next((word for hint, word in _PREPOSITIONS.items() if hint in hints), "in|at|near|for")
@@ -231,15 +298,12 @@ class _Finder:
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    if _list(schema.get("enum")):
+    if as_list(schema.get("enum")):
         return "enum"
-    declared = schema.get("type")
-    options = declared if isinstance(declared, list) else [declared]
-    for variant in _list(schema.get("anyOf")) + _list(schema.get("oneOf")):
-        options = [*cast("list[Any]", options), _mapping(variant).get("type")]
-    return next(
-        (str(option) for option in cast("list[Any]", options) if option not in {None, "null"}), "string"
-    )
+    options = as_list(schema.get("type")) or [schema.get("type")]
+    for variant in as_list(schema.get("anyOf")) + as_list(schema.get("oneOf")):
+        options.append(as_mapping(variant).get("type"))
+    return next((str(option) for option in options if option not in {None, "null"}), "string")
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str | None:
@@ -254,11 +318,3 @@ def _tidy(text: str | None, parameter: str = "name") -> str | None:
     if text != text.lower() or text in {"today", "tonight", "tomorrow", "yesterday"}:
         return text
     return " ".join(word[:1].upper() + word[1:] for word in text.split())
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from .base import ResponseRequest
 from .conversation import content_parts, item_text
+from .shapes import as_mapping
 
 __all__ = ["chat_body"]
 
@@ -81,14 +82,12 @@ def _calls_before_outputs(messages: list[dict[str, Any]]) -> list[dict[str, Any]
         if message["role"] == "tool":
             continue
         ordered.append(message)
-        for call in message.get("tool_calls") or []:
-            ordered.append(outputs[call["id"]])
+        ordered.extend(outputs[call["id"]] for call in message.get("tool_calls") or [])
     return ordered
 
 
 def _tool_choice(choice: Any) -> Any:
-    if isinstance(choice, Mapping):
-        wanted = cast("Mapping[str, Any]", choice)
-        name = wanted.get("name") or cast("Mapping[str, Any]", wanted.get("function") or {}).get("name")
+    if wanted := as_mapping(choice):
+        name = wanted.get("name") or as_mapping(wanted.get("function")).get("name")
         return {"type": "function", "function": {"name": name}} if name else "auto"
     return choice if choice in {"auto", "none", "required"} else "auto"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
+
+from .shapes import as_list, as_mapping
 
 __all__ = ["Reading", "content_parts", "item_text", "read_conversation"]
 
@@ -65,10 +67,7 @@ def read_conversation(items: Sequence[Mapping[str, Any]]) -> Reading:
 
 def content_parts(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The content parts of a message that are objects."""
-    content = item.get("content")
-    if not isinstance(content, list):
-        return []
-    return [part for part in cast("list[Any]", content) if isinstance(part, Mapping)]
+    return [part for part in map(as_mapping, as_list(item.get("content"))) if part]
 
 
 def item_text(item: Mapping[str, Any]) -> str:

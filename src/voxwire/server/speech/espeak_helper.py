@@ -11,6 +11,7 @@ Output: frames (see `frames`) of kind `A`: 4 bytes length of a JSON list of word
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -93,8 +94,7 @@ def main() -> int:
 
 
 def _open_library() -> tuple[Any, int]:
-    import espeakng_loader
-
+    espeakng_loader: Any = importlib.import_module("espeakng_loader")
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = espeakng_loader.get_data_path().encode()
     rate = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data, 0)
@@ -127,16 +127,17 @@ def _speak(library: Any, rate: int, text: str, output: BinaryIO) -> None:
         if result != 0:
             raise RuntimeError(f"espeak_Synth returned {result}.")
         _, stop = sound_bounds(bytes(sentence.pcm), rate)
-        words = _words(text, start, end, sentence.events, offset, stop)
+        words = _words(text, (start, end), sentence.events, offset, stop)
         listed = json.dumps(words).encode()
         write_frame(output, b"A", 0, len(listed).to_bytes(4, "big") + listed + bytes(sentence.pcm))
         offset += len(sentence.pcm) * 500 / rate
 
 
 def _words(
-    text: str, start: int, end: int, events: list[tuple[int, int]], offset: float, stop: float
+    text: str, span: tuple[int, int], events: list[tuple[int, int]], offset: float, stop: float
 ) -> list[tuple[int, int, float, float]]:
     """One entry per word of the text; espeak-ng may report several or none for one of ours."""
+    start, end = span
     spans = word_spans(text[start:end])
     begins: list[float | None] = [None] * len(spans)
     for position, ms in events:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from .base import SpeechHints
+from .shapes import as_list, as_mapping
 
 __all__ = ["hints_from_session"]
 
@@ -22,7 +23,7 @@ def hints_from_session(session: Mapping[str, Any]) -> SpeechHints:
     sentences) and keywords, then from the tools: name, description, enum values. At most 400
     of at most 200 characters; what is malformed is passed over.
     """
-    transcription = _mapping(_mapping(_mapping(session.get("audio")).get("input")).get("transcription"))
+    transcription = as_mapping(as_mapping(as_mapping(session.get("audio")).get("input")).get("transcription"))
     prompt = transcription.get("prompt")
     language = transcription.get("language")
     phrases: dict[str, None] = {}
@@ -44,8 +45,8 @@ def _phrases(prompt: Any, keywords: Any, tools: Any) -> Iterator[str]:
             yield line
             yield from _SEPARATOR.split(line)
     yield from _strings(keywords)
-    for tool in _list(tools):
-        tool = _mapping(tool)
+    for tool in as_list(tools):
+        tool = as_mapping(tool)
         for text in (tool.get("name"), tool.get("description")):
             if isinstance(text, str):
                 yield text.replace("_", " ")
@@ -53,19 +54,11 @@ def _phrases(prompt: Any, keywords: Any, tools: Any) -> Iterator[str]:
 
 
 def _enum_values(schema: Any) -> Iterator[str]:
-    for part in _mapping(_mapping(schema).get("properties")).values():
-        part = _mapping(part)
+    for part in as_mapping(as_mapping(schema).get("properties")).values():
+        part = as_mapping(part)
         yield from _strings(part.get("enum"))
-        yield from _strings(_mapping(part.get("items")).get("enum"))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []
+        yield from _strings(as_mapping(part.get("items")).get("enum"))
 
 
 def _strings(value: Any) -> list[str]:
-    return [item for item in _list(value) if isinstance(item, str)]
+    return [item for item in as_list(value) if isinstance(item, str)]

@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
+
+from .shapes import as_list, as_mapping
 
 __all__ = ["Match", "best_match", "is_handoff", "properties", "stem", "tokens"]
 
@@ -16,10 +18,186 @@ _HANDOFF = "transfer_to_"
 THRESHOLD = 1.8
 
 _STOP = frozenset(
-    ["a", "about", "all", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "hers", "him", "his", "how", "i", "i'd", "i'll", "i'm", "i've", "if", "in", "into", "is", "it", "it's", "its", "let", "let's", "like", "may", "me", "might", "my", "of", "on", "one", "or", "our", "out", "please", "shall", "she", "should", "so", "some", "than", "that", "that's", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "too", "up", "us", "very", "want", "was", "we", "were", "what", "what's", "when", "where", "which", "who", "why", "will", "with", "would", "you", "your", "yes", "no", "ok", "okay", "hello", "hi", "hey", "need", "now", "just", "also", "much", "many", "more", "go", "going", "gonna", "wanna", "really", "thing", "things", "something", "anything", "use", "used", "using", "handoff", "agent", "handle", "request", "requests", "specialist", "given", "return", "returns", "tool", "function", "user", "users"]
+    [
+        "a",
+        "about",
+        "all",
+        "am",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "but",
+        "by",
+        "can",
+        "could",
+        "did",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "hers",
+        "him",
+        "his",
+        "how",
+        "i",
+        "i'd",
+        "i'll",
+        "i'm",
+        "i've",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "it's",
+        "its",
+        "let",
+        "let's",
+        "like",
+        "may",
+        "me",
+        "might",
+        "my",
+        "of",
+        "on",
+        "one",
+        "or",
+        "our",
+        "out",
+        "please",
+        "shall",
+        "she",
+        "should",
+        "so",
+        "some",
+        "than",
+        "that",
+        "that's",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "to",
+        "too",
+        "up",
+        "us",
+        "very",
+        "want",
+        "was",
+        "we",
+        "were",
+        "what",
+        "what's",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+        "yes",
+        "no",
+        "ok",
+        "okay",
+        "hello",
+        "hi",
+        "hey",
+        "need",
+        "now",
+        "just",
+        "also",
+        "much",
+        "many",
+        "more",
+        "go",
+        "going",
+        "gonna",
+        "wanna",
+        "really",
+        "thing",
+        "things",
+        "something",
+        "anything",
+        "use",
+        "used",
+        "using",
+        "handoff",
+        "agent",
+        "handle",
+        "request",
+        "requests",
+        "specialist",
+        "given",
+        "return",
+        "returns",
+        "tool",
+        "function",
+        "user",
+        "users",
+    ]
 )
 _GENERIC = frozenset(
-    ["get", "set", "find", "make", "create", "look", "lookup", "show", "tell", "give", "search", "fetch", "check", "update", "run", "call", "add", "list", "read", "new", "start", "stop", "send", "take", "know", "help", "info", "information", "name", "value", "current", "number", "ask", "question", "talk", "speak", "transfer", "connect", "change", "time", "day"]
+    [
+        "get",
+        "set",
+        "find",
+        "make",
+        "create",
+        "look",
+        "lookup",
+        "show",
+        "tell",
+        "give",
+        "search",
+        "fetch",
+        "check",
+        "update",
+        "run",
+        "call",
+        "add",
+        "list",
+        "read",
+        "new",
+        "start",
+        "stop",
+        "send",
+        "take",
+        "know",
+        "help",
+        "info",
+        "information",
+        "name",
+        "value",
+        "current",
+        "number",
+        "ask",
+        "question",
+        "talk",
+        "speak",
+        "transfer",
+        "connect",
+        "change",
+        "time",
+        "day",
+    ]
 )
 _SAME = {
     "reserve": "book",
@@ -43,7 +221,9 @@ _TRANSFER = re.compile(
     r"\b(talk|speak|transfer|connect|switch|hand|put|pass|forward|bring)\b.*\b(to|with|through|over|me)\b",
     re.IGNORECASE,
 )
-_SOMEONE = re.compile(r"\b(someone|somebody|human|person|colleague|specialist|operator|agent)\b", re.IGNORECASE)
+_SOMEONE = re.compile(
+    r"\b(someone|somebody|human|person|colleague|specialist|operator|agent)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +269,8 @@ def is_handoff(tool: Mapping[str, Any]) -> bool:
 
 def properties(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     """The properties of the tool's parameters; empty if there are none."""
-    parameters = _mapping(tool.get("parameters"))
-    return _mapping(parameters.get("properties"))
+    parameters = as_mapping(tool.get("parameters"))
+    return as_mapping(parameters.get("properties"))
 
 
 def best_match(text: str, tools: Sequence[Mapping[str, Any]]) -> Match | None:
@@ -117,7 +297,7 @@ def _weights(tool: Mapping[str, Any]) -> dict[str, float]:
     weights: dict[str, float] = {}
     description = str(tool.get("description") or "")
     name = str(tool.get("name", "")).removeprefix(_HANDOFF)
-    values = [str(v) for schema in properties(tool).values() for v in _list(_mapping(schema).get("enum"))]
+    values = [str(v) for schema in properties(tool).values() for v in as_list(as_mapping(schema).get("enum"))]
     for weight, texts in ((0.8, list(properties(tool))), (1.0, [description]), (1.2, values), (2.0, [name])):
         for text in texts:
             for token in tokens(text):
@@ -138,11 +318,3 @@ def _wish(text: str, tool: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
         return 0.0
     alone = sum(map(is_handoff, tools)) == 1
     return 2.0 if alone and _SOMEONE.search(text) else 1.0
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return list(cast("list[Any]", value)) if isinstance(value, list | tuple) else []

@@ -9,7 +9,7 @@ from .numbers import number_words
 
 __all__ = ["PhraseGrammar", "guess_sounds", "phrase_words", "polish", "spelling_of"]
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|\d+")
 _MAX_PHRASES = 500
 _MAX_WORDS = 30
 
@@ -88,7 +88,7 @@ def phrase_words(phrase: str) -> list[str]:
                 number_words(int(token)).split() if len(token) < 7 else [number_words(int(d)) for d in token]
             )
         else:
-            words.append(token.lower().replace("’", "'"))
+            words.append(token.lower().replace("\u2019", "'"))
     return words
 
 

@@ -7,8 +7,10 @@ import binascii
 import json
 import re
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
+
+from .shapes import as_list, as_mapping
 
 __all__ = [
     "STORIES",
@@ -21,7 +23,9 @@ __all__ = [
 ]
 
 _PERSONA = (
-    re.compile(r"\b(?:your name is|you are called|you're called)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)", re.IGNORECASE),
+    re.compile(
+        r"\b(?:your name is|you are called|you're called)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)", re.IGNORECASE
+    ),
     re.compile(r"\b[Yy]ou(?: are|'re)\s+(?:the\s+|an?\s+)?([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)"),
 )
 
@@ -62,34 +66,40 @@ _FILLERS = re.compile(
 )
 
 STORIES: tuple[str, ...] = (
-    "Once upon a time there was a lighthouse keeper who lived alone on a small island. "
-    "Every evening she climbed two hundred steps and lit the great lamp. "
-    "One night a storm came up, and the lamp went out, and nothing would make it burn again. "
-    "Far away on the water she saw the lights of a ship that was sailing straight for the rocks. "
-    "So she ran down to the shed and brought up the old brass horn that her grandfather had left there. "
-    "She blew one long note, and then another, and the wind carried them out over the waves. "
-    "On the ship an old sailor lifted his head, because he knew that sound from the days when he was a boy. "
-    "He turned the wheel as hard as he could, and the ship slipped past the rocks in the dark. "
-    "In the morning the sea was calm, and the whole crew came to the island with bread and oranges. "
-    "They mended the lamp together, and they stayed for a week. "
-    "And ever since that night, when the lamp is lit, the ships that pass by answer with one long note.",
-    "Long ago, in a village between two mountains, there was a clock that nobody could repair. "
-    "It had stopped at seven minutes past four, and the people had grown used to it. "
-    "The baker baked at seven past four, and the school began at seven past four, and nobody was ever late. "
-    "Then a girl called Mara came over the mountain with a bag full of tiny tools. "
-    "She climbed into the tower and found a bird's nest between the wheels, with three blue eggs in it. "
-    "She could have moved the nest in a minute, but she put her tools away and sat down to wait. "
-    "She waited for three weeks, and the people came up one by one to ask what she was doing. "
-    "When the young birds had flown, she turned one small screw, and the great clock began to tick. "
-    "The people cheered, and then they were a little sad, because now they had to hurry like everybody else. "
-    "But once a year, in spring, Mara comes back and stops the clock, and for three weeks nobody is late.",
+    (
+        "Once upon a time there was a lighthouse keeper who lived alone on a small island. "
+        "Every evening she climbed two hundred steps and lit the great lamp. "
+        "One night a storm came up, and the lamp went out, and nothing would make it burn again. "
+        "Far away on the water she saw the lights of a ship that was sailing straight for the rocks. "
+        "So she ran down to the shed and brought up the old brass horn that her grandfather had left there. "
+        "She blew one long note, and then another, and the wind carried them out over the waves. "
+        "On the ship an old sailor lifted his head, because he knew that sound from the days when he was a boy. "
+        "He turned the wheel as hard as he could, and the ship slipped past the rocks in the dark. "
+        "In the morning the sea was calm, and the whole crew came to the island with bread and oranges. "
+        "They mended the lamp together, and they stayed for a week. "
+        "And ever since that night, when the lamp is lit, the ships that pass by answer with one long note."
+    ),
+    (
+        "Long ago, in a village between two mountains, there was a clock that nobody could repair. "
+        "It had stopped at seven minutes past four, and the people had grown used to it. "
+        "The baker baked at seven past four, and the school began at seven past four, and nobody was ever late. "
+        "Then a girl called Mara came over the mountain with a bag full of tiny tools. "
+        "She climbed into the tower and found a bird's nest between the wheels, with three blue eggs in it. "
+        "She could have moved the nest in a minute, but she put her tools away and sat down to wait. "
+        "She waited for three weeks, and the people came up one by one to ask what she was doing. "
+        "When the young birds had flown, she turned one small screw, and the great clock began to tick. "
+        "The people cheered, and then they were a little sad, because now they had to hurry like everybody else. "
+        "But once a year, in spring, Mara comes back and stops the clock, and for three weeks nobody is late."
+    ),
 )
 _STORY = re.compile(r"\b(?:story|stories|tale|fairy ?tale)\b", re.IGNORECASE)
-_CONTINUE = re.compile(r"\b(?:continue|go on|carry on|keep going|what happened (?:next|then))\b", re.IGNORECASE)
+_CONTINUE = re.compile(
+    r"\b(?:continue|go on|carry on|keep going|what happened (?:next|then))\b", re.IGNORECASE
+)
 
 
 def persona(instructions: str) -> str | None:
-    """The name that the instructions give: `You are Ava, ...`, `Your name is Ava.`"""
+    """The name that the instructions give: `You are Ava` or `Your name is Ava`."""
     for pattern in _PERSONA:
         found = pattern.search(instructions)
         if found and found[1][0].isupper():
@@ -150,8 +160,7 @@ def say_result(tool: str, output: str) -> str:
         return _sentence(value) if " " in value.strip() else _short(tool, value)
     if value is None or value is True or value in ({}, []):
         return "Done."
-    if isinstance(value, Mapping):
-        entries = cast("Mapping[str, Any]", value)
+    if entries := as_mapping(value):
         if entries.get("error"):
             return f"Sorry, that did not work: {_sentence(_plain(entries['error']))}"
         return _sentence(
@@ -194,11 +203,10 @@ def _sentence(text: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        entries = cast("Mapping[str, Any]", value)
+    if entries := as_mapping(value):
         return _listing([f"{human_name(str(key))} {_plain(part)}" for key, part in entries.items()])
-    if isinstance(value, list):
-        return _listing([_plain(part) for part in cast("list[Any]", value)])
+    if as_list(value):
+        return _listing([_plain(part) for part in as_list(value)])
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "nothing" if value is None else str(value)

@@ -11,6 +11,7 @@ as the loop does, and has some likeness to what was dictated.
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from difflib import SequenceMatcher
@@ -33,13 +34,13 @@ class DecoderSet:
     """The decoders for one utterance at a time; loading takes 0.5 s and 150 MB with its model."""
 
     def __init__(self) -> None:
-        from pocketsphinx import Decoder, get_model_path
-
+        pocketsphinx: Any = importlib.import_module("pocketsphinx")
+        decoder = pocketsphinx.Decoder
         quiet = {"loglevel": "FATAL", "logfn": os.devnull}
-        self.free: Any = Decoder(**quiet)
-        self.grammar: Any = Decoder(lm=None, **quiet)
-        loop = get_model_path("en-us/en-us-phone.lm.bin")
-        self.sounds: Any = Decoder(lm=None, allphone=loop, lw=2.0, beam=1e-10, pbeam=1e-10, **quiet)
+        self.free: Any = decoder(**quiet)
+        self.grammar: Any = decoder(lm=None, **quiet)
+        loop = pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")
+        self.sounds: Any = decoder(lm=None, allphone=loop, lw=2.0, beam=1e-10, pbeam=1e-10, **quiet)
         self._grammars: dict[tuple[str, ...], tuple[str, PhraseGrammar]] = {}
         self._count = 0
 

@@ -6,14 +6,14 @@ import asyncio
 import os
 import struct
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from ...errors import ConfigError, ProviderError
 
-__all__ = ["ProcessGate", "child_environment", "kill_and_reap", "read_wav"]
+__all__ = ["ProcessGate", "child_environment", "kill_and_reap", "last_words", "pipes", "read_wav"]
 
 _ERROR_BYTES = 500
 
@@ -35,7 +35,7 @@ class ProcessGate:
     @asynccontextmanager
     async def run(
         self, argv: Sequence[str], stdin: bytes
-    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.subprocess.Process, IO[bytes]]]:
+    ) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.subprocess.Process, IO[bytes]], None]:
         """Run a program with `stdin` as its input: its output, the process, what it said on stderr.
 
         Leaving the block kills the program if it still runs and waits for its end.
@@ -48,11 +48,10 @@ class ProcessGate:
             with tempfile.TemporaryFile() as stderr:
                 process = await self._start(argv, stderr)
                 try:
-                    assert process.stdin is not None
-                    assert process.stdout is not None
-                    process.stdin.write(stdin)
-                    process.stdin.close()
-                    yield process.stdout, process, stderr
+                    writer, reader = pipes(process)
+                    writer.write(stdin)
+                    writer.close()
+                    yield reader, process, stderr
                 finally:
                     self._running.discard(process)
                     await kill_and_reap(process)
@@ -92,6 +91,11 @@ class ProcessGate:
             raise ProviderError(f"{argv[0]} could not be started: {error}") from error
         self._running.add(process)
         return process
+
+
+def pipes(process: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:
+    """Stdin and stdout of a process that was started with pipes for both."""
+    return cast("asyncio.StreamWriter", process.stdin), cast("asyncio.StreamReader", process.stdout)
 
 
 def last_words(stderr: IO[bytes]) -> str:

@@ -129,7 +129,8 @@ def _attribute(kind: str, module: str, attribute: str) -> Callable[..., Any]:
         raise ConfigError(
             f"The {kind} '{module}:{attribute}' is a {type(target).__name__}, not a class or function."
         )
-    return target
+    made: Callable[..., Any] = target
+    return made
 
 
 def _built_in(kind: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from ...errors import ConnectError, ProviderError
 from .base import Failure, Incomplete, ResponsePart, ResponseRequest, TextPart, ToolCallPart
 from .chat_messages import chat_body
 from .http import HttpApi
+from .shapes import as_list, as_mapping
 
 if TYPE_CHECKING:
     import httpx
@@ -75,12 +76,12 @@ async def _parts(response: httpx.Response) -> AsyncIterator[ResponsePart]:
     async for event in _events(response):
         if event.get("error"):
             raise _stream_error(event["error"])
-        choice = next(iter(event.get("choices") or []), None) or {}
-        delta = choice.get("delta") or {}
+        choice = as_mapping(next(iter(as_list(event.get("choices"))), None))
+        delta = as_mapping(choice.get("delta"))
         if delta.get("content"):
             yield TextPart(str(delta["content"]))
-        for call in delta.get("tool_calls") or []:
-            _collect(calls, call)
+        for call in as_list(delta.get("tool_calls")):
+            _collect(calls, as_mapping(call))
         reason = choice.get("finish_reason") or reason
     if reason is None and not calls:
         raise ProviderError("The model's answer broke off before its end.", retryable=True)
@@ -97,17 +98,15 @@ def _collect(calls: dict[int, dict[str, str]], delta: Mapping[str, Any]) -> None
     if index not in calls and len(calls) >= _MAX_CALLS:
         raise ProviderError(f"The model made more than {_MAX_CALLS} tool calls in one response.")
     call = calls.setdefault(index, {"name": "", "arguments": ""})
-    function = delta.get("function") or {}
+    function = as_mapping(delta.get("function"))
     call["name"] += function.get("name") or ""
     call["arguments"] += function.get("arguments") or ""
 
 
 def _stream_error(error: Any) -> ProviderError:
-    if isinstance(error, Mapping):
-        known = cast("Mapping[str, Any]", error)
-        code = known.get("code")
-        return ProviderError(str(known.get("message") or error), code=None if code is None else str(code))
-    return ProviderError(str(error))
+    known = as_mapping(error)
+    code = known.get("code")
+    return ProviderError(str(known.get("message") or error), code=None if code is None else str(code))
 
 
 async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from .arguments import fill_arguments
 from .base import Incomplete, ResponsePart, ResponseRequest, TextPart, ToolCallPart
@@ -18,12 +18,13 @@ from .conversation import Reading, read_conversation
 from .matching import THRESHOLD, best_match, is_handoff
 from .phrases import describe_image, human_name, persona, say_result, small_talk, story_to_tell
 from .sentences import sentence_spans
+from .shapes import as_mapping
 
 __all__ = ["RuleResponder"]
 
 _ASKED = re.compile(r"Please tell me the ([\w ]+)\.$")
 _EXACTLY = re.compile(
-    r"\b(?:say|repeat|reply with|respond with|answer with)(?: exactly| the words)?:?\s*[\"“]([^\"”]+)[\"”]",
+    r"\b(?:say|repeat|reply with|respond with|answer with)(?: exactly| the words)?:?\s*[\"\u201c]([^\"\u201d]+)[\"\u201d]",
     re.IGNORECASE,
 )
 _REPEAT = re.compile(r"^(?:please\s+)?(?:repeat after me|say)[,:]?\s+(.+)$", re.IGNORECASE)
@@ -49,7 +50,7 @@ def _reply(request: ResponseRequest) -> Iterator[ResponsePart]:
         tool for tool in request.tools if tool.get("type", "function") == "function" and tool.get("name")
     ]
     if reading.outputs:
-        yield from _after_tools(reading, name, tools, request)
+        yield from _after_tools(reading, tools, request)
         return
     if exact := _EXACTLY.search(request.instructions):
         yield TextPart(exact[1])
@@ -98,7 +99,7 @@ def _utterance(text: str, reading: Reading, name: str, tools: list[Mapping[str, 
 
 
 def _after_tools(
-    reading: Reading, name: str, tools: list[Mapping[str, Any]], request: ResponseRequest
+    reading: Reading, tools: list[Mapping[str, Any]], request: ResponseRequest
 ) -> Iterator[ResponsePart]:
     results = [say_result(tool, output) for tool, output in reading.outputs if _handed_to(output) is None]
     if results:
@@ -108,14 +109,14 @@ def _after_tools(
         return
     yield TextPart(f"{' ' if results else ''}Hello, this is {persona(request.instructions) or agents[-1]}.")
     text = reading.user_text or ""
-    part = _pending(text, reading, name, tools if request.tool_choice != "none" else [])
+    part = _pending(text, reading, tools if request.tool_choice != "none" else [])
     if isinstance(part, TextPart):
         yield TextPart(f" {part.text}")
     else:
         yield part
 
 
-def _pending(text: str, reading: Reading, name: str, tools: list[Mapping[str, Any]]) -> ResponsePart:
+def _pending(text: str, reading: Reading, tools: list[Mapping[str, Any]]) -> ResponsePart:
     """The answer of the new agent to the question that the one before passed on."""
     # Handing over again at once could go in circles.
     own = [tool for tool in tools if not is_handoff(tool)]
@@ -148,9 +149,8 @@ def _forced(choice: Any, tools: list[Mapping[str, Any]]) -> list[Mapping[str, An
     """The tools of which one has to be called; empty if none has to."""
     if choice == "required":
         return tools
-    if isinstance(choice, Mapping):
-        wanted = cast("Mapping[str, Any]", choice)
-        name = wanted.get("name") or cast("Mapping[str, Any]", wanted.get("function") or {}).get("name")
+    if wanted := as_mapping(choice):
+        name = wanted.get("name") or as_mapping(wanted.get("function")).get("name")
         return [tool for tool in tools if tool.get("name") == name]
     return []
 
@@ -158,12 +158,10 @@ def _forced(choice: Any, tools: list[Mapping[str, Any]]) -> list[Mapping[str, An
 def _handed_to(output: str) -> str | None:
     """The agent's name, if this is the output of a handoff: `{"assistant": name}`."""
     try:
-        value = json.loads(output)
+        value = as_mapping(json.loads(output))
     except ValueError:
         return None
-    if not isinstance(value, dict) or list(cast("dict[str, Any]", value)) != ["assistant"]:
-        return None
-    return str(cast("dict[str, Any]", value)["assistant"])
+    return str(value["assistant"]) if list(value) == ["assistant"] else None
 
 
 def _abilities(tools: list[Mapping[str, Any]]) -> str:

@@ -37,6 +37,7 @@ from .base import (
     ToolCallPart,
 )
 from .conversation import read_conversation
+from .shapes import as_list, as_mapping
 
 __all__ = ["ScriptResponder", "Turn"]
 
@@ -112,10 +113,10 @@ class _Reader:
         script = cast("dict[str, Any]", data)
         line = script.pop(_LINE, 1)
         self._only(script, {"turns", "otherwise"}, line, "the script")
-        turns = script.get("turns")
-        if not isinstance(turns, list) or not turns:
+        turns = as_list(script.get("turns"))
+        if not turns:
             raise self._error(line, "the script", "`turns` has to be a list with at least one turn")
-        read = [self._turn(turn, f"turn {i}", line) for i, turn in enumerate(cast("list[Any]", turns))]
+        read = [self._turn(turn, f"turn {i}", line) for i, turn in enumerate(turns)]
         otherwise = script.get("otherwise")
         return read, None if otherwise is None else self._turn(otherwise, "otherwise", line)
 
@@ -128,10 +129,10 @@ class _Reader:
         pattern = self._pattern(when, where, line)
         if "do" in turn:
             self._only(turn, {"do"}, line, where)
-            steps = turn["do"]
-            if not isinstance(steps, list):
-                raise self._error(line, where, "`do` has to be a list of steps")
-            parts = tuple(self._step(step, where, line) for step in cast("list[Any]", steps))
+            steps = as_list(turn["do"])
+            if not steps:
+                raise self._error(line, where, "`do` has to be a list with at least one step")
+            parts = tuple(self._step(step, where, line) for step in steps)
         else:
             parts = (self._step(turn, where, line),)
         return Turn(pattern, parts)
@@ -145,7 +146,7 @@ class _Reader:
             raise self._error(line, where, f"`when` is no regular expression: {error}") from error
 
     def _step(self, data: Any, where: str, line: int) -> ResponsePart:
-        step = dict(cast("dict[str, Any]", data)) if isinstance(data, dict) else {}
+        step = dict(as_mapping(data))
         line = step.pop(_LINE, line)
         if len(step) != 1 or next(iter(step)) not in _STEPS:
             known = ", ".join(_STEPS)
@@ -237,8 +238,8 @@ def _fields(value: Any, known: set[str]) -> dict[str, Any]:
 def _without_lines(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _without_lines(v) for k, v in cast("dict[str, Any]", value).items() if k != _LINE}
-    if isinstance(value, list):
-        return [_without_lines(part) for part in cast("list[Any]", value)]
+    if as_list(value):
+        return [_without_lines(part) for part in as_list(value)]
     return value
 
 

