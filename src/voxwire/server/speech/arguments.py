@@ -9,7 +9,7 @@ from typing import Any
 
 from .matching import properties, stem, tokens
 from .numbers import number_at
-from .shapes import as_list, as_mapping
+from .shapes import as_list, as_mapping, word_set
 
 __all__ = ["Filled", "fill_arguments"]
 
@@ -22,46 +22,12 @@ _PLACE = (
     r"([^\W\d_][\w'\u2019-]*(?:\s+[^\W\d_][\w'\u2019-]*){{0,3}}))"
 )
 _PREPOSITIONS = {"origin": "from", "from": "from", "destination": "to", "to": "to"}
-_PLACE_ENDS = frozenset(
-    [
-        "today",
-        "tomorrow",
-        "tonight",
-        "now",
-        "please",
-        "right",
-        "this",
-        "next",
-        "on",
-        "at",
-        "for",
-        "in",
-        "and",
-        "or",
-        "is",
-        "like",
-        "going",
-        "with",
-        "from",
-        "to",
-        "by",
-        "looking",
-        "be",
-        "will",
-        "what",
-        "how",
-        "if",
-        "when",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "thanks",
-        "thank",
-    ]
+_PLACE_ENDS = word_set(
+    """
+    today tomorrow tonight now please right this next on at for in and or is like going with from to by
+    looking be will what how if when monday tuesday wednesday thursday friday saturday sunday thanks
+    thank
+    """
 )
 _DAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
@@ -85,43 +51,11 @@ _TOPIC = re.compile(
 _YES = re.compile(r"\b(yes|yeah|sure|with|on|enable|enabled|true|definitely|of course)\b", re.IGNORECASE)
 _NO = re.compile(r"\b(no|not|don't|without|off|disable|disabled|false|never)\b", re.IGNORECASE)
 
-_PLACES = frozenset(
-    [
-        "city",
-        "place",
-        "location",
-        "town",
-        "country",
-        "where",
-        "destination",
-        "address",
-        "region",
-        "origin",
-        "area",
-        "from",
-        "to",
-    ]
-)
-_DATES = frozenset(["date", "day", "when", "weekday"])
-_TIMES = frozenset(["time", "hour", "clock"])
-_NAMES = frozenset(["name", "person", "who", "customer", "guest", "recipient", "contact"])
-_TOPICS = frozenset(
-    [
-        "query",
-        "question",
-        "message",
-        "text",
-        "topic",
-        "reason",
-        "subject",
-        "content",
-        "note",
-        "search",
-        "term",
-        "body",
-        "title",
-    ]
-)
+_PLACES = word_set("city place location town country where destination address region origin area from to")
+_DATES = word_set("date day when weekday")
+_TIMES = word_set("time hour clock")
+_NAMES = word_set("name person who customer guest recipient contact")
+_TOPICS = word_set("query question message text topic reason subject content note search term body title")
 
 
 @dataclass(slots=True)

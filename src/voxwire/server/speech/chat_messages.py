@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import ResponseRequest
 from .conversation import content_parts, item_text
-from .shapes import as_mapping
+from .shapes import as_list, as_mapping
 
 __all__ = ["chat_body"]
 
@@ -82,7 +82,7 @@ def _calls_before_outputs(messages: list[dict[str, Any]]) -> list[dict[str, Any]
         if message["role"] == "tool":
             continue
         ordered.append(message)
-        ordered.extend(outputs[call["id"]] for call in message.get("tool_calls") or [])
+        ordered.extend(outputs[call["id"]] for call in as_list(message.get("tool_calls")))
     return ordered
 
 

@@ -54,7 +54,7 @@ def read_conversation(items: Sequence[Mapping[str, Any]]) -> Reading:
             outputs.append((names.get(str(item.get("call_id")), ""), _text(item.get("output"))))
         elif kind == "mcp_call" and (item.get("output") or item.get("error")):
             outputs.append((str(item.get("name", "")), _text(item.get("output") or {"error": item["error"]})))
-    last = users[-1] if users else {}
+    last: Mapping[str, Any] = users[-1] if users else {}
     return Reading(
         user_text=item_text(last) if users else None,
         user_images=tuple(_images(last)),

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 __all__ = ["number_at", "number_words"]
 
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_ONES = f"zero one two three four five six seven eight nine {_TEENS}".split()
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_VALUES = {word: value for value, word in enumerate(_ONES)}
-_VALUES |= {word: 10 * (value + 2) for value, word in enumerate(_TENS)}
-_VALUES |= {"couple": 2, "dozen": 12}
+_VALUES = {
+    **{word: value for value, word in enumerate(_ONES)},
+    **{word: 10 * (value + 2) for value, word in enumerate(_TENS)},
+    "couple": 2,
+    "dozen": 12,
+}
 
 
 def number_words(value: int) -> str:

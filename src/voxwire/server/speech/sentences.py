@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
+from .shapes import word_set
+
 __all__ = ["sentence_spans", "word_spans"]
 
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'\u201d\u2019)\]]*(?=\s|$)|[\u3002\uff01\uff1f]+|\n+")
 _SOFT_BREAK = re.compile(r"[,;:—]\s")
 _WORD = re.compile(r"\S+")
-_ABBREVIATIONS = frozenset(
-    ["mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "no.", "vs.", "etc.", "e.g.", "i.e.", "a.m.", "p.m."]
-)
+_ABBREVIATIONS = word_set("mr. mrs. ms. dr. prof. st. no. vs. etc. e.g. i.e. a.m. p.m.")
 
 
 def sentence_spans(text: str, *, longest: int = 400) -> list[tuple[int, int]]:

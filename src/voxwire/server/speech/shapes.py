@@ -1,11 +1,11 @@
-"""Values of unknown JSON as the shape that is needed, or empty."""
+"""Values of unknown JSON as the shape that is needed, or empty; sets of words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_list", "as_mapping"]
+__all__ = ["as_list", "as_mapping", "word_set"]
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:
@@ -22,3 +22,8 @@ def as_list(value: object) -> list[Any]:
         return []
     items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return items
+
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a text, for tables that are easier to read as one."""
+    return frozenset(words.split())
