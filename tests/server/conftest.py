@@ -7,6 +7,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import types
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -216,6 +217,12 @@ async def connect(
     options.setdefault("additional_headers", {"Authorization": f"Bearer {server.api_key}"})
     async with websockets.connect(f"{server.url}?{query}", max_size=None, **options) as socket:
         yield Client(socket)
+
+
+@pytest.fixture(scope="session")
+def lab() -> types.SimpleNamespace:
+    """The names of this file, for tests that make their own components."""
+    return types.SimpleNamespace(**globals())
 
 
 @pytest.fixture

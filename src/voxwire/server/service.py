@@ -5,15 +5,16 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 from .auth import ClientSecrets, Keys, Refusal
 from .connection import Connection, Socket, Speech
 from .engine import ServerEngine
 from .engine.config import default_session, merge_session
 from .engine.schema import any_mapping, integer, obj, one_of
-from .options import ServerOptions
-from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetector
+from .options import DetectorFactory, ServerOptions
+from .speech.base import Responder, Synthesizer, Transcriber
 
 __all__ = ["RealtimeService"]
 
@@ -32,6 +33,14 @@ def _new_id(prefix: str) -> str:
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(21))
 
 
+@dataclass(frozen=True, slots=True)
+class _Components:
+    detectors: DetectorFactory
+    transcriber: Transcriber
+    responder: Responder
+    synthesizer: Synthesizer
+
+
 class RealtimeService:
     """The embedded Realtime service, independent of how clients reach it.
 
@@ -45,7 +54,7 @@ class RealtimeService:
         self._secrets = ClientSecrets(options.limits)
         self.keys = Keys(options.api_keys, self._secrets)
         self._own: list[Transcriber | Responder | Synthesizer] = []
-        self._components: tuple[Transcriber, Responder, Synthesizer] | None = None
+        self._components: _Components | None = None
         self._connections: set[Connection] = set()
         self._closed = False
 
@@ -68,27 +77,30 @@ class RealtimeService:
 
     # -- components -------------------------------------------------------------------------
 
-    def _resolve(self, kind: str, given: object) -> Any:
+    def _made(self, kind: str, given: Any) -> Any:
         if given is not None and not isinstance(given, str):
             return given
         from .speech import registry
 
-        made = registry.default(kind)[0] if given is None else registry.resolve(kind, given)
+        made: Any = registry.resolve(kind, "auto" if given is None else given)
         if kind != "vad":
             self._own.append(made)
         return made
 
-    def _speech(self) -> Speech:
-        options = self.options
+    def _make(self) -> _Components:
         if self._components is None:
-            self._components = (
-                self._resolve("transcriber", options.transcriber),
-                self._resolve("responder", options.responder),
-                self._resolve("synthesizer", options.synthesizer),
+            options = self.options
+            self._components = _Components(
+                self._made("vad", options.vad),
+                self._made("transcriber", options.transcriber),
+                self._made("responder", options.responder),
+                self._made("synthesizer", options.synthesizer),
             )
-        vad = options.vad
-        detector = self._resolve("vad", vad) if vad is None or isinstance(vad, str) else vad()
-        return Speech(cast("VoiceActivityDetector", detector), *self._components)
+        return self._components
+
+    def _speech(self) -> Speech:
+        made = self._make()
+        return Speech(made.detectors(), made.transcriber, made.responder, made.synthesizer)
 
     def prepare(self) -> None:
         """Make the components now, not with the first session.
@@ -97,7 +109,7 @@ class RealtimeService:
             ConfigError: a name is unknown.
             MissingExtraError: what a component needs is not installed.
         """
-        self._speech()
+        self._make()
 
     # -- client secrets -----------------------------------------------------------------------
 

@@ -41,9 +41,11 @@ class SentenceCutter:
         return rest
 
     def _cut(self, ends: list[int]) -> list[str]:
+        if not ends:
+            return []
         starts = [0, *ends[:-1]]
         sentences = [self._text[start:end] for start, end in zip(starts, ends, strict=True)]
-        self._text = self._text[ends[-1] :] if ends else self._text
+        self._text = self._text[ends[-1] :]
         return sentences
 
 
