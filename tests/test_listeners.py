@@ -190,11 +190,11 @@ async def test_what_coroutines_raise_is_reported(table, errors):
         raise ValueError(event)
 
     table.on("a", bad)
-    table.on("a", lambda event: bad(event))
+    table.on("a", lambda event: bad(event))  # noqa: PLW0108
     table.emit("a", 1)
     table.emit("a", 2)
     await settle()
-    assert heard == [1, 2, 1, 2] or sorted(heard) == [1, 1, 2, 2]
+    assert sorted(heard) == [1, 1, 2, 2]
     assert sorted(str(error) for error in errors) == ["1", "1", "2", "2"]
 
 

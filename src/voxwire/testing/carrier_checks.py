@@ -77,21 +77,25 @@ async def carries_both_ways(make_ends: MakeEnds) -> None:
 async def answers_from_the_callback(make_ends: MakeEnds) -> None:
     """`send` works inside `message`, and does not call back into it."""
     async with _opened(make_ends) as link:
-        depth = 0
+        inside, nested = False, False
 
         def answer(_message: str | bytes) -> None:
-            nonlocal depth
-            depth += 1
-            promise(depth == 1, "message() was called from inside message()")
+            nonlocal inside, nested
+            if inside:
+                nested = True
+                return
+            inside = True
             link.carrier.send("answer")
-            depth -= 1
+            inside = False
 
         link.receiver.on_message = answer
         for _ in range(3):
             await link.peer.send("question")
+        await link.receiver.until(lambda: len(link.receiver.messages) >= 3, PATIENCE)
+        promise(not nested, "message() was called from inside message()")
+        promise(not link.receiver.failures, f"send() inside message() raised {link.receiver.failures}")
         for _ in range(3):
-            promise(await link.peer.receive() == "answer", "the wrong answer arrived")
-        promise(not link.receiver.failures, f"told: {link.receiver.failures}")
+            promise(await link.peer.receive() == "answer", "a message sent inside message() got lost")
 
 
 async def tells_the_peers_goodbye(make_ends: MakeEnds) -> None:

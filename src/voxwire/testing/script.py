@@ -192,18 +192,18 @@ class _Copier:
     def copy(self, value: Any) -> Any:
         if id(value) in self._seen:
             return self._seen[id(value)]
-        kind: Any = type(value)
-        if kind in (list, set):
-            made: Any = kind()
-            self._seen[id(value)] = made
-            add = made.append if kind is list else made.add
-            for item in value:
-                add(self.copy(item))
-            return made
+        kind = type(cast("object", value))
+        if kind is list:
+            items: list[Any] = []
+            self._seen[id(value)] = items
+            items.extend(self.copy(item) for item in value)
+            return items
         if isinstance(value, Mapping):
             return self._copy_fields(cast("Mapping[Any, Any]", value))  # type: ignore[redundant-cast]
         if kind is tuple:
             return tuple(self.copy(item) for item in value)
+        if kind is set:
+            return cast("set[Any]", set(value))
         return bytes(value) if kind in (bytearray, memoryview) else value
 
     def _copy_fields(self, value: Mapping[Any, Any]) -> dict[Any, Any]:
