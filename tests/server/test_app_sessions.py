@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 import time
 from typing import Any
 
@@ -321,12 +322,17 @@ async def test_a_slow_client_stops_the_reply_not_the_server(lab: Any, kit: dict[
             yield piece
 
     synthesizer.speak = counting
-    async with EmbeddedServer(limits=Limits(outgoing_bytes=100_000), **kit) as server:
-        headers = {"Authorization": "Bearer x"}
-        async with websockets.connect(
-            f"{server.url}?model=m", additional_headers=headers, max_queue=1
-        ) as socket:
-            client = lab.Client(socket)
+
+    class NarrowServer(EmbeddedServer):
+        def _bind(self) -> socket.socket:
+            listener = super()._bind()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # the sessions' sockets inherit it
+            return listener
+
+    async with NarrowServer(limits=Limits(outgoing_bytes=100_000), **kit) as server:
+        url = f"{server.url}?model=m"
+        async with websockets.connect(url, max_queue=1, max_size=None) as slow:
+            client = lab.Client(slow)
             await client.say("x")
             deadline = time.monotonic() + 10
             seen = -1
@@ -334,12 +340,13 @@ async def test_a_slow_client_stops_the_reply_not_the_server(lab: Any, kit: dict[
                 assert time.monotonic() < deadline
                 seen = spoken
                 await asyncio.sleep(0.2)
-            assert spoken < 600
+            stopped_at = spoken
             async with lab.connect(server) as other:  # others are served meanwhile
                 await other.next()
             done = (await client.until("response.done"))["response"]
-            assert done["status"] == "completed"
-            assert spoken == 601
+            await client.until("rate_limits.updated")
+    assert done["status"] == "completed"
+    assert stopped_at < spoken == 601
 
 
 async def test_malformed_input_never_ends_the_session(lab: Any, kit: dict[str, Any]) -> None:
