@@ -203,7 +203,7 @@ class _Copier:
         if kind is tuple:
             return tuple(self.copy(item) for item in value)
         if kind is set:
-            return cast("set[Any]", set(value))
+            return set(value)
         return bytes(value) if kind in (bytearray, memoryview) else value
 
     def _copy_fields(self, value: Mapping[Any, Any]) -> dict[Any, Any]:
