@@ -289,15 +289,13 @@ async def test_long_push_to_talk_audio_in_one_message(lab: Any, kit: dict[str, A
 
 
 async def test_paced_audio_is_not_early(lab: Any, kit: dict[str, Any]) -> None:
-    kit["responder"].replies = [["One two three four five six seven eight."]]
-    async with EmbeddedServer(pace=2.0, **kit) as server, lab.connect(server) as client:
-        await client.say("x")
-        await client.until("response.output_audio.delta")
+    kit["responder"].replies = [["word " * 30 + "."]]
+    async with EmbeddedServer(pace=4.0, **kit) as server, lab.connect(server) as client:
         began = time.monotonic()
+        await client.say("x")
         await client.until("response.output_audio.done")
-        took = time.monotonic() - began
-    # 800 ms at twice real time with 300 ms of lead; the last piece may go out when it begins.
-    assert took >= 0.7 / 2 - 0.3
+        # 3.1 s at four times real time; the last 100 ms may go out when they begin, 300 ms early.
+        assert time.monotonic() - began >= 3.0 / 4 - 0.3
 
 
 async def test_unpaced_audio_is_faster_than_real_time(lab: Any, kit: dict[str, Any]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError
@@ -48,7 +49,7 @@ def create_app(options: ServerOptions | None = None, **settings: Any) -> Starlet
     service = RealtimeService(options if options is not None else ServerOptions(**settings))
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
@@ -106,8 +107,6 @@ async def _health(service: RealtimeService, request: Request) -> Response:  # no
 
 
 async def _client_secrets(service: RealtimeService, request: Request) -> Response:
-    import time
-
     service.keys.check(find_key(request.headers), time.time(), api_key_only=True)
     raw = bytearray()
     async for chunk in request.stream():
@@ -166,8 +165,6 @@ async def _realtime(service: RealtimeService, websocket: WebSocket) -> None:
 
 
 def _admit(service: RealtimeService, websocket: WebSocket) -> Any:
-    import time
-
     offered: list[str] = websocket.scope.get("subprotocols") or []
     template = service.keys.check(find_key(websocket.headers, offered), time.time())
     query = websocket.query_params

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -148,7 +148,7 @@ def _make_server(app: Any, options: ServerOptions) -> uvicorn.Server:
 
     class Quiet(uvicorn.Server):
         @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
+        def capture_signals(self) -> Generator[None, None, None]:
             yield  # signals belong to the application
 
     config = uvicorn.Config(

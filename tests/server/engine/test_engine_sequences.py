@@ -154,14 +154,34 @@ def test_spoken_turn_in_the_service_order(bench: Any) -> None:
     assert stopped["audio_end_ms"] == 2300
     assert started["item_id"] == stopped["item_id"] == committed["item_id"] == added["item"]["id"]
     assert not bench.of(StartResponse)  # waits for the text
-    events = bench.take(bench.engine.partial(committed["item_id"], "what is the"))
-    events += bench.take(bench.engine.transcribed(committed["item_id"], "what is the time", 1.6, bench.now))
+    assert bench.take(bench.engine.partial(committed["item_id"], "what is the")) == []
+    events = bench.take(bench.engine.transcribed(committed["item_id"], "what is the time", 1.6, bench.now))
     kind = "conversation.item.input_audio_transcription"
-    assert bench.types(events) == [f"{kind}.delta", f"{kind}.delta", f"{kind}.completed"]
-    assert [event["delta"] for event in events[:2]] == ["what is ", "the time"]
-    assert events[2]["usage"] == {"type": "duration", "seconds": 1.6}
+    assert bench.types(events) == [f"{kind}.delta", f"{kind}.completed"]
+    assert events[0]["delta"] == events[1]["transcript"] == "what is the time"
+    assert events[1]["usage"] == {"type": "duration", "seconds": 1.6}
     heard = bench.plan.request.items[-1]
     assert heard["content"][0]["transcript"] == "what is the time"
+
+
+def test_streaming_transcription_tells_what_is_settled(bench: Any) -> None:
+    bench.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
+    item_id = bench.utter(800)[0]["item_id"]
+    texts = ("I saw", "I sawed", "I sawed the", "I sawed the tree", "I sawed the tree down")
+    answers = [bench.take(bench.engine.partial(item_id, text)) for text in texts]
+    told = [[event["delta"] for event in events] for events in answers]
+    assert told == [[], ["I "], ["sawed"], [" the"], [" tree"]]
+    events = bench.take(bench.engine.transcribed(item_id, "I sawed the tree down.", 1.0, bench.now))
+    assert [event.get("delta") for event in events] == [" down.", None]
+
+
+def test_streaming_that_was_wrong_is_corrected_at_the_end(bench: Any) -> None:
+    bench.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
+    item_id = bench.utter(800)[0]["item_id"]
+    for text in ("I saw it", "I saw it", "We saw", "We saw"):
+        bench.take(bench.engine.partial(item_id, text))
+    events = bench.take(bench.engine.transcribed(item_id, "We saw", 1.0, bench.now))
+    assert [event.get("transcript") for event in events] == ["We saw"]
 
 
 def test_audio_of_a_turn_goes_to_the_transcriber_once(bench: Any) -> None:
@@ -538,7 +558,7 @@ def test_deleting_an_item_releases_the_response_that_waits_for_it(bench: Any) ->
     events = bench.utter(800)
     bench.send("conversation.item.delete", item_id=events[2]["item_id"])
     assert bench.of(CancelTranscription)
-    assert bench.of(StartResponse)
+    assert bench.plan.request.items == ()
 
 
 def test_audio_of_the_client_is_understood(bench: Any) -> None:

@@ -222,7 +222,7 @@ class ServerEngine:
         self.conversation.delete(item_id)
         self._out.send("conversation.item.deleted", item_id=item_id)
         self._input.forget(item_id)
-        self._output.understood(item_id, now)
+        self._output.forget(item_id, now)
 
     def _item_retrieve(self, event: dict[str, Any], now: float) -> None:  # noqa: ARG002
         item = self.conversation.find(event["item_id"], "retrieving", "retrieve")

@@ -27,6 +27,9 @@ from .usage import transcription_usage
 
 __all__ = ["InputSide", "TurnListener"]
 
+STREAMING_MODEL = "gpt-realtime-whisper"
+"""The service's transcription model that tells words while it is still listening."""
+
 TRIM_MARGIN_MS = 200.0
 """Audio kept before the padding while nobody speaks, for a detector that is slow to notice."""
 
@@ -55,7 +58,8 @@ class _Hearing:
 
     Attributes:
         model: the transcription model, if the client asked for events.
-        sent: what deltas have told so far.
+        partial: the whole text so far; it may still change.
+        sent: what deltas have told; they must add up to the final text.
     """
 
     content_index: int = 0
@@ -226,9 +230,9 @@ class InputSide:
         for event in ("conversation.item.added", "conversation.item.done"):
             self._out.send(event, previous_item_id=previous, item=public(item.wire))
         hearing = self._hearings[item.id]
-        wanted = self._session["audio"]["input"]["transcription"]
+        wanted: dict[str, Any] | None = self._session["audio"]["input"]["transcription"]
         hearing.committed, hearing.reported = True, wanted is not None
-        hearing.model = (wanted or {}).get("model")
+        hearing.model = None if wanted is None else wanted.get("model")
         self._out.do(FinishTranscription(item.id))
 
     # -- transcription --------------------------------------------------------------------
@@ -261,14 +265,19 @@ class InputSide:
             self._out.do(FeedTranscription(turn.item_id, pcm))
 
     def partial(self, item_id: str, text: str) -> None:
-        """The whole text so far; words that may still change are held back."""
+        """The whole text so far.
+
+        It may be taken back, deltas cannot: only the streaming model's are sent before the end,
+        and of them the words that two texts in a row agree on.
+        """
         hearing = self._hearings.get(item_id)
         if hearing is None:
             return
+        agreed = _common_words(hearing.partial, text)
         hearing.partial = text
-        stable = text[: text.rstrip().rfind(" ") + 1]
-        if hearing.committed and hearing.reported and stable.startswith(hearing.sent):
-            self._delta(item_id, hearing, stable[len(hearing.sent) :])
+        streams = hearing.reported and hearing.model == STREAMING_MODEL
+        if streams and agreed.startswith(hearing.sent):
+            self._delta(item_id, hearing, agreed[len(hearing.sent) :])
 
     def transcribed(self, item_id: str, text: str, seconds: float, now: float) -> None:
         """The text of an item."""
@@ -318,3 +327,12 @@ class InputSide:
                 content_index=hearing.content_index,
                 delta=delta,
             )
+
+
+def _common_words(one: str, other: str) -> str:
+    """The whole words that both texts begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    length = next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
+    if length < max(len(one), len(other)) and not other[length : length + 1].isspace():
+        length = other.rfind(" ", 0, length) + 1
+    return other[:length]

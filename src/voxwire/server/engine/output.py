@@ -120,8 +120,8 @@ class OutputSide:
             self._launch(entry)
 
     def _settings(self, params: Mapping[str, Any], options: Mapping[str, Any]) -> ResponseSettings:
-        sound = self._session["audio"]["output"]
-        sound = {**sound, **(params.get("audio") or {}).get("output", {})}
+        own: dict[str, Any] = params.get("audio") or {}
+        sound: dict[str, Any] = {**self._session["audio"]["output"], **own.get("output", {})}
         if self.spoke and sound["voice"] != self._session["audio"]["output"]["voice"]:
             raise ClientError(
                 "Cannot update a conversation's voice if assistant audio is present.",
@@ -164,6 +164,12 @@ class OutputSide:
             if not entry.waiting and not entry.launched:
                 self._launch(entry)
 
+    def forget(self, item_id: str, now: float) -> None:
+        """The item was deleted: responses that are not made yet are made without it."""
+        for entry in self._running.values():
+            entry.context = [item for item in entry.context if item.id != item_id]
+        self.understood(item_id, now)
+
     def _launch(self, entry: _Running) -> None:
         entry.launched = True
         options, response = entry.options, entry.response
@@ -180,7 +186,8 @@ class OutputSide:
             options={name: value for name, value in options.items() if name not in taken},
         )
         self._made += 1
-        sound = self._session["audio"]
+        sound: dict[str, Any] = self._session["audio"]
+        transcription: dict[str, Any] = sound["input"]["transcription"] or {}
         voice = response.settings.voice
         self._out.do(
             StartResponse(
@@ -189,7 +196,7 @@ class OutputSide:
                 response.settings.format,
                 voice if isinstance(voice, str) else str(voice.get("id", "")) or None,
                 float(sound["output"]["speed"]),
-                (sound["input"]["transcription"] or {}).get("language"),
+                transcription.get("language"),
             )
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from .errors import ClientError
@@ -199,7 +199,7 @@ def array(inner: Check, max_length: int, min_length: int = 0) -> Check:
     def check(value: Any, param: str) -> list[Any]:
         if not isinstance(value, list):
             raise _wrong_type(param, "an array", value)
-        items: list[Any] = value
+        items: list[Any] = list(cast("Sequence[Any]", value))
         if len(items) > max_length:
             raise ClientError(
                 f"Invalid '{param}': array too long. Expected an array with maximum length {max_length}, "
