@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import inspect
 import socket
 import ssl
 import struct
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
 from voxwire.carriers import picows as picows_module
@@ -495,6 +497,13 @@ async def test_a_receiver_that_raises_does_not_end_the_connection(make, receiver
     assert "receiver failed" in caplog.text
 
 
+needs_proxies = pytest.mark.skipif(
+    "proxy" not in inspect.signature(connect.__init__).parameters,
+    reason="websockets before 15 has no proxies",
+)
+
+
+@needs_proxies
 @pytest.mark.parametrize("how", ["request", "environment"])
 async def test_an_http_proxy_is_used(make, receiver, monkeypatch, how):
     seen = []

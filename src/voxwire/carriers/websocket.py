@@ -84,6 +84,7 @@ class WebSocketCarrier:
             # Before `connect` returns: a receiver may answer what came with the handshake.
             self._link = link
 
+        proxy = _proxy_argument(request.proxy)
         try:
             await _connect_class()(
                 request.url,
@@ -96,7 +97,7 @@ class WebSocketCarrier:
                 ping_interval=request.ping_interval,
                 ping_timeout=request.ping_timeout,
                 max_size=request.max_message_bytes,
-                **_proxy_argument(request.proxy),
+                **proxy,
             )
         except exceptions.InvalidStatus as error:
             answer = error.response
@@ -106,7 +107,8 @@ class WebSocketCarrier:
             raise ConfigError(f"the proxy cannot be used: {error.msg}") from None
         except TimeoutError:
             raise timed_out(where, request.open_timeout) from None
-        except (exceptions.InvalidHandshake, OSError, EOFError) as error:
+        # The last two are a malformed answer, before 14.
+        except (exceptions.InvalidHandshake, OSError, EOFError, ValueError, LookupError) as error:
             raise unreachable(where, error) from error
 
 

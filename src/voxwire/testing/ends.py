@@ -116,7 +116,8 @@ class _SocketPeer:
 
     async def closed(self) -> tuple[int | None, str | None]:
         await self._socket.wait_closed()
-        return self._socket.close_code, self._socket.close_reason
+        protocol = self._socket.protocol
+        return protocol.close_code, protocol.close_reason
 
 
 class _MemoryPeer:

@@ -84,12 +84,12 @@ class ScriptedConnection:
     @property
     def close_code(self) -> int | None:
         """The client's close code, once it is gone; 1006 if it said nothing."""
-        return self._socket.close_code
+        return self._socket.protocol.close_code
 
     @property
     def close_reason(self) -> str | None:
         """The client's closing words, once it is gone."""
-        return self._socket.close_reason
+        return self._socket.protocol.close_reason
 
     async def expect(
         self, type: str, matcher: Matcher | None = None, *, timeout: float | None = None
