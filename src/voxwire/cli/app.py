@@ -1,0 +1,164 @@
+"""Commands and their options; what they do is imported when it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="voxwire",
+    help="Realtime voice agents: a demo, a server, and a look at this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .._version import __version__
+
+        print(f"voxwire {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """See `app`."""
+
+
+_Texts: TypeAlias = list[str] | None
+_Paths: TypeAlias = list[Path] | None
+
+
+@app.command()
+def demo(
+    *,
+    audio: Annotated[
+        _Paths,
+        typer.Option(help="Ask what this WAV file says, instead of the built-in dialogue. Repeatable."),
+    ] = None,
+    text: Annotated[_Texts, typer.Option(help="Type this question instead. Repeatable.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Talk to this server instead of the embedded one: ws(s):// or http(s)://."),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Its key. Alone, it means OpenAI. Environment: VOXWIRE_DEMO_API_KEY.",
+            envvar="VOXWIRE_DEMO_API_KEY",
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Its model.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for recording, log and report.")] = Path("demo-out"),
+    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False,
+    max_seconds: Annotated[float, typer.Option(min=1, help="Give up after this long.")] = 180.0,
+) -> None:
+    """Hold a spoken conversation, in real time, and report on it.
+
+    Without options it needs no key, no network and no sound device: recorded questions are asked of the
+    embedded server. Two agents, two tools, a handoff, and an interruption. The exit status says whether
+    each of these happened.
+    """
+    from .demo import DemoOptions, run
+
+    options = DemoOptions(
+        audio=tuple(audio or ()),
+        text=tuple(text or ()),
+        url=url,
+        api_key=api_key,
+        model=model,
+        out=out,
+        plain=plain,
+        max_seconds=max_seconds,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8089,
+    api_key: Annotated[
+        _Texts,
+        typer.Option(
+            help="A key that opens sessions; without one, everyone who reaches the port may. Repeatable.",
+            envvar="VOXWIRE_API_KEYS",
+        ),
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="Answer as this YAML file says.", metavar="FILE")
+    ] = None,
+    responder: Annotated[
+        str | None, typer.Option(help="Who decides what to say: NAME[,option=value...].", metavar="NAME")
+    ] = None,
+    transcriber: Annotated[
+        str | None, typer.Option(help="Speech to text: NAME[,option=value...].", metavar="NAME")
+    ] = None,
+    synthesizer: Annotated[
+        str | None, typer.Option(help="Text to speech: NAME[,option=value...].", metavar="NAME")
+    ] = None,
+    vad: Annotated[
+        str | None, typer.Option(help="Voice activity detection: NAME[,option=value...].", metavar="NAME")
+    ] = None,
+    voice: Annotated[str, typer.Option(help="The voice of sessions that name none.")] = "marin",
+    pace: Annotated[
+        float | None,
+        typer.Option(
+            help="How fast audio is sent, 1 is real time. Default: as fast as it is made.", metavar="X"
+        ),
+    ] = None,
+    max_sessions: Annotated[int | None, typer.Option(help="Sessions open at a time.")] = None,
+    limit: Annotated[
+        _Texts, typer.Option(help="Any other limit, NAME=NUMBER. Repeatable.", metavar="NAME=NUMBER")
+    ] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Run a Realtime server on this machine, without a key or a network.
+
+    Any client of the Realtime API can use it. NAME is one of those that `voxwire doctor` lists, or
+    `module:attribute`; for example: --responder openai,model=llama3.2,base_url=http://127.0.0.1:11434/v1
+    """
+    from .serve import ServeOptions, run
+
+    options = ServeOptions(
+        host=host,
+        port=port,
+        api_keys=tuple(key for entry in api_key or () for key in entry.split()),
+        script=script,
+        components={
+            "responder": responder,
+            "transcriber": transcriber,
+            "synthesizer": synthesizer,
+            "vad": vad,
+        },
+        voice=voice,
+        pace=pace,
+        max_sessions=max_sessions,
+        limits=tuple(limit or ()),
+        log_level=log_level,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say what works on this machine and what is missing; status 1 if the demo cannot run."""
+    from .doctor import run
+
+    raise typer.Exit(run(as_json=as_json))
