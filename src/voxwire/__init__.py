@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .agent import RealtimeAgent as RealtimeAgent
     from .errors import AuthenticationError as AuthenticationError
     from .errors import ConfigError as ConfigError
     from .errors import ConnectError as ConnectError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from .errors import UserError as UserError
     from .errors import VoxwireError as VoxwireError
     from .errors import WireError as WireError
+    from .handoffs import Handoff as Handoff
+    from .handoffs import handoff as handoff
     from .protocol.config import AudioConfig as AudioConfig
     from .protocol.config import AudioInput as AudioInput
     from .protocol.config import AudioOutput as AudioOutput
@@ -80,9 +83,21 @@ if TYPE_CHECKING:
     from .protocol.transport_events import UserTranscriptDelta as UserTranscriptDelta
     from .protocol.unset import UNSET as UNSET
     from .protocol.usage import Usage as Usage
+    from .session.events import AgentEnd as AgentEnd
+    from .session.events import AgentHandoff as AgentHandoff
+    from .session.events import AgentStart as AgentStart
+    from .session.events import AgentToolEnd as AgentToolEnd
+    from .session.events import AgentToolStart as AgentToolStart
+    from .session.events import TransportEvent as TransportEvent
+    from .session.session import RealtimeSession as RealtimeSession
+    from .tools import FunctionTool as FunctionTool
+    from .tools import RunContext as RunContext
+    from .tools import default_error_message as default_error_message
+    from .tools import tool as tool
     from .transports.base import RealtimeTransportLayer as RealtimeTransportLayer
 
 _HOME = {
+    "RealtimeAgent": "agent",
     "AuthenticationError": "errors",
     "ConfigError": "errors",
     "ConnectError": "errors",
@@ -96,6 +111,8 @@ _HOME = {
     "UserError": "errors",
     "VoxwireError": "errors",
     "WireError": "errors",
+    "Handoff": "handoffs",
+    "handoff": "handoffs",
     "AudioConfig": "protocol.config",
     "AudioInput": "protocol.config",
     "AudioOutput": "protocol.config",
@@ -150,6 +167,17 @@ _HOME = {
     "UserTranscriptDelta": "protocol.transport_events",
     "UNSET": "protocol.unset",
     "Usage": "protocol.usage",
+    "AgentEnd": "session.events",
+    "AgentHandoff": "session.events",
+    "AgentStart": "session.events",
+    "AgentToolEnd": "session.events",
+    "AgentToolStart": "session.events",
+    "TransportEvent": "session.events",
+    "RealtimeSession": "session.session",
+    "FunctionTool": "tools",
+    "RunContext": "tools",
+    "default_error_message": "tools",
+    "tool": "tools",
     "RealtimeTransportLayer": "transports.base",
 }
 """Public name -> the module that has it."""

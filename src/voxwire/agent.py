@@ -1,0 +1,108 @@
+"""Agents: instructions, tools and other agents to hand over to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+from .errors import UserError
+from .handoffs import Handoff, as_handoff
+from .protocol.config import Prompt
+from .tools.context import RunContext
+from .tools.function import FunctionTool, as_tool
+
+__all__ = ["Instructions", "PromptLike", "RealtimeAgent"]
+
+Instructions: TypeAlias = "str | Callable[[RunContext[Any], RealtimeAgent], str | Awaitable[str]]"
+"""A text, or a function or coroutine function that gives one; asked at every configuration."""
+PromptValue: TypeAlias = "Prompt | Mapping[str, Any] | None"
+PromptLike: TypeAlias = (
+    "PromptValue | Callable[[RunContext[Any], RealtimeAgent], PromptValue | Awaitable[PromptValue]]"
+)
+"""A prompt stored at the service, or a function that gives one."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RealtimeAgent:
+    """Somebody to talk to.
+
+    The attributes stay what they are; `tools` and `handoffs` are lists that may still grow, so that two
+    agents can hand over to each other. A session looks at them when it connects, at a handoff and at
+    `update_agent`.
+
+    Attributes:
+        name: shown to the model in handoffs; not blank.
+        instructions: the system prompt, or a function of the run context and the agent.
+        prompt: a prompt stored at the service.
+        tools: what `@tool` makes.
+        handoffs: agents, or `handoff(...)` for more control.
+        handoff_description: when to hand over to this agent, for the others.
+        voice: its voice, where the session's configuration names none. The service keeps the first
+            voice once the agent has spoken.
+        mcp_servers: local MCP servers.
+
+    Raises:
+        UserError: if a value cannot be used.
+    """
+
+    name: str
+    instructions: Instructions = ""
+    prompt: PromptLike = None
+    tools: list[Any] = field(default_factory=list[Any])
+    handoffs: list[RealtimeAgent | Handoff] = field(default_factory=list["RealtimeAgent | Handoff"])
+    handoff_description: str | None = None
+    voice: str | Mapping[str, Any] | None = None
+    mcp_servers: list[Any] = field(default_factory=list[Any])
+
+    def __post_init__(self) -> None:
+        self._check()
+        for name in ("tools", "handoffs", "mcp_servers"):
+            object.__setattr__(self, name, list(getattr(self, name)))
+        # Said where the agent is written, not where it is first used.
+        self.all_tools()
+        self.all_handoffs()
+
+    def _check(self) -> None:
+        name = cast("object", self.name)
+        if not isinstance(name, str) or not name.strip():
+            raise UserError(f"an agent needs a name that is not blank, got {name!r}")
+        instructions: object = self.instructions
+        if not isinstance(instructions, str) and not callable(instructions):
+            raise UserError(
+                f"instructions of agent {name!r} must be a string or a function, "
+                f"got {type(instructions).__name__}"
+            )
+        for what in ("tools", "handoffs", "mcp_servers"):
+            _need_list(getattr(self, what), f"{what} of agent {name!r}")
+
+    def all_tools(self) -> list[FunctionTool[..., Any]]:
+        """The tools, enabled or not.
+
+        Raises:
+            UserError: if something else is among them.
+        """
+        try:
+            return [as_tool(entry) for entry in self.tools]
+        except UserError as error:
+            raise UserError(f"tools of agent {self.name!r}: {error}") from None
+
+    def all_handoffs(self) -> list[Handoff]:
+        """The handoffs, enabled or not; agents are wrapped.
+
+        Raises:
+            UserError: if something else is among them.
+        """
+        try:
+            return [as_handoff(entry) for entry in self.handoffs]
+        except UserError as error:
+            raise UserError(f"handoffs of agent {self.name!r}: {error}") from None
+
+    def __repr__(self) -> str:
+        # Not the instructions: they are long, and not for the log.
+        return f"RealtimeAgent({self.name!r})"
+
+
+def _need_list(value: object, what: str) -> None:
+    if not isinstance(value, (list, tuple)):
+        raise UserError(f"{what} must be a list, got {value!r}")

@@ -1,0 +1,1 @@
+"""Agents at work on a transport: tools, handoffs, events."""

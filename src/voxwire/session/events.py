@@ -1,0 +1,142 @@
+"""What a session tells its listeners, beside the events of its transport.
+
+The names are those of the JavaScript SDK's `RealtimeSessionEventTypes` in snake case. Every event is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from ..agent import RealtimeAgent
+from ..protocol.transport_events import FunctionCall, TransportEventBase
+from ..tools.context import RunContext
+from ..tools.function import FunctionTool
+
+__all__ = [
+    "RELAYED",
+    "SESSION_EVENTS",
+    "AgentEnd",
+    "AgentHandoff",
+    "AgentStart",
+    "AgentToolEnd",
+    "AgentToolStart",
+    "TransportEvent",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStart(TransportEventBase):
+    """An agent begins a response."""
+
+    name: ClassVar[str] = "agent_start"
+    context: RunContext[Any]
+    agent: RealtimeAgent
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEnd(TransportEventBase):
+    """The service has finished a response; it may still be playing.
+
+    Attributes:
+        agent: the one that began it, also if a handoff has happened since.
+        text: what the agent said or wrote last in it; empty if it only called tools.
+        status: `completed`, `cancelled`, `incomplete` or `failed`.
+    """
+
+    name: ClassVar[str] = "agent_end"
+    context: RunContext[Any]
+    agent: RealtimeAgent
+    response_id: str
+    text: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHandoff(TransportEventBase):
+    """Another agent goes on; it is the session's current agent already."""
+
+    name: ClassVar[str] = "agent_handoff"
+    context: RunContext[Any]
+    from_agent: RealtimeAgent
+    to_agent: RealtimeAgent
+
+
+@dataclass(frozen=True, slots=True)
+class AgentToolStart(TransportEventBase):
+    """A tool is about to run; `context.call` and `call` are the model's call."""
+
+    name: ClassVar[str] = "agent_tool_start"
+    context: RunContext[Any]
+    agent: RealtimeAgent
+    tool: FunctionTool[..., Any]
+    call: FunctionCall
+
+
+@dataclass(frozen=True, slots=True)
+class AgentToolEnd(TransportEventBase):
+    """A tool's call has been answered.
+
+    Attributes:
+        result: the text the model got.
+        error: what went wrong, if `result` is an apology.
+    """
+
+    name: ClassVar[str] = "agent_tool_end"
+    context: RunContext[Any]
+    agent: RealtimeAgent
+    tool: FunctionTool[..., Any]
+    call: FunctionCall
+    result: str
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportEvent(TransportEventBase):
+    """A wire event of the service, untouched; only for those who ask for it by name."""
+
+    name: ClassVar[str] = "transport_event"
+    event: Mapping[str, Any]
+
+
+RELAYED: Final = (
+    "audio",
+    "audio_done",
+    "audio_interrupted",
+    "audio_start",
+    "audio_stopped",
+    "audio_transcript_delta",
+    "connection_change",
+    "dtmf",
+    "error",
+    "function_call",
+    "history_added",
+    "history_updated",
+    "input_timeout",
+    "item_deleted",
+    "item_update",
+    "mcp_approval_request",
+    "mcp_tool_call_completed",
+    "mcp_tools_listed",
+    "output_text_delta",
+    "session_updated",
+    "turn_done",
+    "turn_started",
+    "usage_update",
+    "user_speech_started",
+    "user_speech_stopped",
+    "user_transcript_delta",
+)
+"""Events of the transport that the session passes on, the same objects under the same names."""
+
+SESSION_EVENTS: Final = (
+    *RELAYED,
+    AgentStart.name,
+    AgentEnd.name,
+    AgentHandoff.name,
+    AgentToolStart.name,
+    AgentToolEnd.name,
+)
+"""What `async for event in session` gives."""

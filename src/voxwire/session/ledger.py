@@ -1,0 +1,88 @@
+"""Tool calls as the session sees them: what may happen to a call, and which calls are let in.
+
+Pure: no tasks, no transport.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, Literal, TypeAlias
+
+from ..protocol.table import Table
+
+__all__ = ["RUNNING_CALLS", "TOOL_RUN", "CallLedger", "Verdict"]
+
+RUNNING_CALLS: Final = 64
+"""Calls that may run at one time; more are answered with a refusal."""
+REMEMBERED: Final = 1024
+"""Finished calls that are remembered, to recognise a repetition."""
+
+TOOL_RUN = Table(
+    "tool run",
+    "running",
+    {
+        ("running", "result"): "answering",
+        ("running", "interrupted"): "cancelling",
+        # The tool may have caught the cancellation and have a result all the same.
+        ("cancelling", "result"): "answering",
+        ("answering", "sent"): "answered",
+        ("answering", "send failed"): "failed",
+        ("running", "disconnected"): "dropped",
+        ("cancelling", "disconnected"): "dropped",
+        ("answering", "disconnected"): "dropped",
+    },
+)
+"""One tool call, from the model's request to the answer on the wire."""
+
+Verdict: TypeAlias = Literal["run", "repeated", "too many", "second handoff"]
+"""`repeated` is ignored, the two refusals are answered."""
+
+
+class CallLedger:
+    """The calls of one connection."""
+
+    def __init__(self, *, limit: int = RUNNING_CALLS) -> None:
+        self._limit = limit
+        self._states: OrderedDict[str, str] = OrderedDict()
+        self._open: set[str] = set()
+        self._handoffs: set[str] = set()
+
+    def admit(self, call_id: str, response_id: str | None, *, handoff: bool) -> Verdict:
+        """The model made a call. Of several handoffs in one response, the first is taken."""
+        if call_id in self._states:
+            return "repeated"
+        self._states[call_id] = TOOL_RUN.initial
+        self._open.add(call_id)
+        self._forget_old()
+        if len(self._open) > self._limit:
+            return "too many"
+        if handoff and response_id:
+            if response_id in self._handoffs:
+                return "second handoff"
+            self._handoffs.add(response_id)
+        return "run"
+
+    def state(self, call_id: str) -> str | None:
+        """Where a call is; None for one that is not known."""
+        return self._states.get(call_id)
+
+    def step(self, call_id: str, event: str) -> bool:
+        """Something happened to a call. False, and nothing changes, if it cannot happen to it any more."""
+        state = self._states.get(call_id)
+        if state is None or not TOOL_RUN.allows(state, event):
+            return False
+        self._states[call_id] = after = TOOL_RUN.step(state, event)
+        if after in ("answered", "failed", "dropped"):
+            self._open.discard(call_id)
+        return True
+
+    def response_done(self, response_id: str) -> None:
+        """A response ended: no more calls will come from it."""
+        self._handoffs.discard(response_id)
+
+    def _forget_old(self) -> None:
+        while len(self._states) > REMEMBERED:
+            oldest = next((call for call in self._states if call not in self._open), None)
+            if oldest is None:
+                return
+            del self._states[oldest]
