@@ -6,7 +6,7 @@ was answered, with one `response.create` for all, not one per call.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .machines import TOOL_CALL
@@ -14,7 +14,7 @@ from .machines import TOOL_CALL
 __all__ = ["ToolCalls"]
 
 REMEMBERED = 1024
-"""Calls kept to recognise a repeated announcement or answer."""
+"""Calls kept to recognise a repeated announcement or answer; the oldest are forgotten."""
 
 
 @dataclass(slots=True)
@@ -30,14 +30,22 @@ class ToolCalls:
     """Which calls are waiting for an answer."""
 
     def __init__(self) -> None:
-        self._states: OrderedDict[str, str] = OrderedDict()
+        self._states: dict[str, str] = {}
         self._response_of: dict[str, str] = {}
         self._groups: dict[str, _Group] = {}
+
+    def __len__(self) -> int:
+        return len(self._states)
 
     @property
     def open(self) -> frozenset[str]:
         """Ids of the calls that have no answer yet."""
         return frozenset(self._response_of)
+
+    @property
+    def waiting_for_end(self) -> bool:
+        """Whether the model would go on if only the end of a response were known."""
+        return any(group.generating and not group.open for group in self._groups.values())
 
     def announce(self, call_id: str, response_id: str) -> bool:
         """The model made a call. False if this call is known already."""
@@ -53,11 +61,20 @@ class ToolCalls:
         """Whether this call was answered already."""
         return self._states.get(call_id) == "answered"
 
+    def is_dropped(self, call_id: str) -> bool:
+        """Whether this call belongs to an earlier connection, where nobody answered it."""
+        return self._states.get(call_id) == "dropped"
+
+    def forget(self, call_ids: Iterable[str]) -> None:
+        """These calls were put into the conversation again: they may be answered."""
+        for call_id in call_ids:
+            self._forget(call_id)
+
     def answer(self, call_id: str, *, start_response: bool) -> bool:
         """An output is being sent. True if the model should go on now.
 
-        A call that was never announced (made up by the user, or of an earlier connection)
-        has no siblings: the model goes on as asked.
+        A call that was never announced (made up by the user, or restored into this
+        conversation) has no siblings: the model goes on as asked.
         """
         response_id = self._response_of.pop(call_id, None)
         if response_id is None:
@@ -78,6 +95,13 @@ class ToolCalls:
         group.generating = False
         return self._complete(response_id)
 
+    def stalled(self) -> bool:
+        """The end of the running responses got lost. True if the model should go on now."""
+        goes_on = False
+        for response_id in tuple(self._groups):
+            goes_on = self.response_done(response_id) or goes_on
+        return goes_on
+
     def _complete(self, response_id: str) -> bool:
         group = self._groups[response_id]
         if group.open or group.generating:
@@ -85,17 +109,28 @@ class ToolCalls:
         del self._groups[response_id]
         return group.wants_response
 
-    def reset(self) -> tuple[str, ...]:
-        """The connection is gone; returns the calls that nobody waits for any more."""
-        dropped = tuple(self._response_of)
-        self._states.clear()
+    def disconnected(self) -> None:
+        """The connection is gone, and with it whoever waited for the open calls."""
+        open_calls = {
+            call_id: TOOL_CALL.step(state, "disconnected")
+            for call_id, state in self._states.items()
+            if state == TOOL_CALL.initial
+        }
+        # Answered ones of this connection mean nothing in the next; dropped ones must not reach it.
+        dropped = {call_id: state for call_id, state in self._states.items() if state == "dropped"}
+        self._states = {**dropped, **open_calls}
         self._response_of.clear()
         self._groups.clear()
-        return dropped
 
     def _forget_old(self) -> None:
         while len(self._states) > REMEMBERED:
-            oldest = next((call for call in self._states if call not in self._response_of), None)
-            if oldest is None:
-                return
-            del self._states[oldest]
+            self._forget(next(iter(self._states)))
+
+    def _forget(self, call_id: str) -> None:
+        self._states.pop(call_id, None)
+        response_id = self._response_of.pop(call_id, None)
+        if response_id is not None:
+            group = self._groups[response_id]
+            group.open.discard(call_id)
+            if not (group.open or group.generating):
+                del self._groups[response_id]

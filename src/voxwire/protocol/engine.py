@@ -7,25 +7,28 @@ what they return, in order. `now` is seconds of any monotonic clock.
 
 from __future__ import annotations
 
+import copy
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from ..errors import ConnectTimeout, NotConnectedError, UserError, VoxwireError
-from . import commands
+from ..errors import NotConnectedError, UserError, VoxwireError
+from . import commands, interruption, timeouts
 from .actions import Action, CancelTimer, Emit, Fail, Ready, Send, SetTimer, StopPlayback
 from .calls import ToolCalls
-from .config import changed_only, merge_wire
+from .config_merge import interrupt_response, output_format
 from .formats import PCM16, AudioFormat
 from .handlers import HANDLERS
-from .history import DEFAULT_MAX_ITEMS, History, HistoryView
+from .history import History, HistoryView
 from .history_diff import history_changes
 from .items import RealtimeItem
 from .machines import CONNECTION
+from .options import EngineOptions
 from .playback import Playback
+from .recent import RecentSet
 from .responses import ResponseSequencer
+from .settings import SentSettings
 from .transport_events import (
-    AudioInterrupted,
     AudioStopped,
     ConnectionChange,
     ConnectionStatus,
@@ -34,6 +37,7 @@ from .transport_events import (
     HistoryUpdated,
     ItemUpdate,
     McpApprovalRequest,
+    SessionUpdated,
 )
 from .usage import Usage
 
@@ -49,26 +53,10 @@ STATUS: Final[Mapping[str, ConnectionStatus]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """Limits of an engine; times are seconds.
-
-    Attributes:
-        configure_timeout: for `session.created` and the echo of the first `session.update`.
-        configure_required: if it passes, fail; otherwise go on with a warning.
-        response_timeout: for an answer to a `response.create`.
-        stall_timeout: silence of a running response after which others stop waiting for it.
-        confirm_truncation: ask the service what is left of an item that was cut.
-        max_items, store_audio: see `History`.
-    """
-
-    configure_timeout: float = 5.0
-    configure_required: bool = True
-    response_timeout: float = 15.0
-    stall_timeout: float = 60.0
-    confirm_truncation: bool = True
-    max_items: int = DEFAULT_MAX_ITEMS
-    store_audio: bool = False
+MAX_EARLY = 256
+"""Events kept that arrive before the carrier says it is open."""
+MAX_REMEMBERED = 256
+"""Items remembered until the service answers what was asked about them."""
 
 
 class RealtimeEngine:
@@ -85,22 +73,27 @@ class RealtimeEngine:
         self.connection = CONNECTION.initial
         self.epoch = 0
         self.usage = Usage()
+        self.calls = ToolCalls()
         self._begin()
 
     def _begin(self) -> None:
         """Forget the last connection."""
         self.responses = ResponseSequencer(lambda: self.ids("event"))
         self.playback = Playback()
-        self.calls = ToolCalls()
         self.history = History(max_items=self.options.max_items, store_audio=self.options.store_audio)
         self.session: Mapping[str, Any] = {}
+        self.session_interrupts = True
         self.output_format: AudioFormat = PCM16
-        self.sent_session: dict[str, Any] = {}
+        self.output_bytes_per_ms = PCM16.bytes_per_ms
+        self.settings = SentSettings()
         self.configure_event_id: str | None = None
-        self.put_first: set[str] = set()
-        self.awaiting_heard: set[str] = set()
+        self.put_first = RecentSet(MAX_REMEMBERED)
+        self.awaiting_heard = RecentSet(MAX_REMEMBERED)
+        self.cancels = RecentSet(MAX_REMEMBERED)
         self.has_spoken = False
         self.last_activity = 0.0
+        self._first_session: Mapping[str, Any] = {}
+        self._early: deque[Mapping[str, Any]] = deque(maxlen=MAX_EARLY)
 
     @property
     def status(self) -> ConnectionStatus:
@@ -120,7 +113,7 @@ class RealtimeEngine:
         self._begin()
         self.epoch += 1
         self.last_activity = now
-        self.sent_session = dict(session or {})
+        self._first_session = copy.deepcopy(dict(session or {}))
         self.connection = CONNECTION.step(self.connection, "connect")
         return [Emit(ConnectionChange("connecting")), Emit(HistoryUpdated(HistoryView(self.history)))]
 
@@ -128,16 +121,28 @@ class RealtimeEngine:
         """The carrier is open."""
         self.connection = CONNECTION.step(self.connection, "opened")
         out: list[Action] = [SetTimer("configure", now + self.options.configure_timeout)]
-        if self.sent_session:
-            out.append(Send(self._session_update(self.sent_session)))
+        if self._first_session:
+            out.append(Send(self._session_update(self._first_session)))
+        while self._early:
+            out += self.receive(self._early.popleft(), now)
         return out
 
     def _session_update(self, session: Mapping[str, Any]) -> dict[str, Any]:
         event_id = self.ids("event")
+        self.settings.sent(event_id, session)
         if self.connection != "connected":
             self.configure_event_id = event_id
         # A type other than realtime (a transcription session) is the caller's to name.
         return {"type": "session.update", "event_id": event_id, "session": {"type": "realtime", **session}}
+
+    def take_session(self, session: Mapping[str, Any], out: list[Action]) -> None:
+        """The service said which configuration is in force."""
+        # A copy: listeners hold the event itself.
+        self.session = copy.deepcopy(session)
+        self.session_interrupts = interrupt_response(session)
+        self.output_format = output_format(session)
+        self.output_bytes_per_ms = self.output_format.bytes_per_ms
+        out.append(Emit(SessionUpdated(self.session)))
 
     def become_ready(self, event: str, warning: str | None = None) -> list[Action]:
         """The configuration is in force."""
@@ -157,12 +162,12 @@ class RealtimeEngine:
         if self.connection == "disconnected":
             return []
         self.connection = CONNECTION.step(self.connection, "closed")
-        out: list[Action] = [CancelTimer(name) for name in ("configure", "response", "stall", "playback")]
+        out: list[Action] = [CancelTimer(name) for name in timeouts.TIMERS]
         if self.playback.playing:
             out.append(StopPlayback(self.playback.heard_ms(now)))
             out.append(Emit(AudioStopped(interrupted=True)))
         self.responses.reset()
-        self.calls.reset()
+        self.calls.disconnected()
         self.playback = Playback()
         out.append(Emit(ConnectionChange("disconnected", code, reason, error)))
         return out
@@ -171,57 +176,25 @@ class RealtimeEngine:
 
     def receive(self, event: Mapping[str, Any], now: float) -> list[Action]:
         """A server event arrived. Unknown types and malformed fields change nothing."""
-        handler = HANDLERS.get(event.get("type", ""))
-        if handler is None or self.connection in ("disconnected", "closing"):
+        kind = event.get("type")
+        if not isinstance(kind, str) or self.connection in ("disconnected", "closing"):
+            return []
+        if kind.startswith("response."):
+            self.last_activity = now
+        handler = HANDLERS.get(kind)
+        if handler is None:
+            return []
+        if self.connection == "opening":
+            self._early.append(event)
             return []
         out: list[Action] = []
-        self.last_activity = now
         handler(self, event, out, now)
         return out
 
     def timer(self, name: str, now: float) -> list[Action]:
         """A timer that was set has fired."""
-        match name:
-            case "configure":
-                return self._configure_timed_out()
-            case "response":
-                return self._response_timed_out(now)
-            case "stall":
-                return self._response_stalled(now)
-            case "playback":
-                return self.check_playback(now)
-            case _:
-                return []
-
-    def _configure_timed_out(self) -> list[Action]:
-        if self.connection not in ("greeting", "configuring"):
-            return []
-        missing = "session.created" if self.connection == "greeting" else "session.updated"
-        words = f"the service did not send {missing} within {self.options.configure_timeout:g} s"
-        if self.options.configure_required:
-            hint = "raise configure_timeout, or set configure_required=False to go on without it"
-            return self.fail(ConnectTimeout(f"{words}; {hint}"))
-        return self.become_ready("timed out, tolerated", f"{words}; going on without it")
-
-    def _response_timed_out(self, now: float) -> list[Action]:
-        request = self.responses.unanswered()
-        if request is None:
-            return []
-        words = (
-            f"response.create {request.event_id} was not answered within {self.options.response_timeout:g} s"
-        )
-        error = ConnectTimeout(f"{words}; it was given up, later ones are sent")
-        error.event_id = request.event_id
-        return [Emit(ErrorEvent(error)), *self.send_creates(self.responses.advance(), now)]
-
-    def _response_stalled(self, now: float) -> list[Action]:
-        if not (self.responses.busy and self.responses.pending):
-            return []
-        due = self.last_activity + self.options.stall_timeout
-        if now < due:
-            return [SetTimer("stall", due)]
-        self.responses.stalled()
-        return self.send_creates(self.responses.advance(), now)
+        handler = timeouts.TIMERS.get(name)
+        return handler(self, now) if handler is not None else []
 
     # -- what the user asks for ---------------------------------------------------------
 
@@ -238,15 +211,24 @@ class RealtimeEngine:
         if kind == "response.create":
             return self._create(event, automatic=False, now=now)
         if kind == "session.update" and isinstance(event.get("session"), Mapping):
-            self.sent_session = merge_wire(self.sent_session, cast("dict[str, Any]", event["session"]))
-        if kind == "conversation.item.create" and event.get("previous_item_id") == "root":
-            self._remember_first(event)
+            event_id = event.get("event_id")
+            known_id = event_id if isinstance(event_id, str) else None
+            self.settings.sent(known_id, cast("Mapping[str, Any]", event["session"]))
+        elif kind == "response.cancel":
+            self.responses.cancelled(event.get("response_id"))
+        elif kind == "conversation.item.create":
+            self._note_item(event)
         return [Send(dict(event))]
 
-    def _remember_first(self, event: Mapping[str, Any]) -> None:
-        item = event.get("item")
-        if isinstance(item, Mapping) and isinstance(cast("Mapping[str, Any]", item).get("id"), str):
-            self.put_first.add(cast("Mapping[str, str]", item)["id"])
+    def _note_item(self, event: Mapping[str, Any]) -> None:
+        """What to know about an item before the service shows it."""
+        value = event.get("item")
+        item = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+        item_id, call_id = item.get("id"), item.get("call_id")
+        if event.get("previous_item_id") == "root" and isinstance(item_id, str):
+            self.put_first.add(item_id)
+        if item.get("type") == "function_call" and isinstance(call_id, str):
+            self.calls.forget([call_id])
 
     def request_response(self, response: Mapping[str, Any] | None, now: float) -> list[Action]:
         """Ask for a response; without overrides, several such requests become one."""
@@ -269,9 +251,11 @@ class RealtimeEngine:
                 out.append(SetTimer("response", now + self.options.response_timeout))
         else:
             out.append(CancelTimer("response"))
-        if self.responses.pending and self.responses.busy:
-            out.append(SetTimer("stall", max(self.last_activity, now) + self.options.stall_timeout))
-        return out
+        return out + timeouts.watch(self, now)
+
+    def go_on(self, now: float) -> list[Action]:
+        """All calls of a response are answered: let the model go on."""
+        return self._create(None, automatic=True, now=now)
 
     def send_message(
         self,
@@ -291,12 +275,11 @@ class RealtimeEngine:
     def update_session(self, config: Mapping[str, Any]) -> list[Action]:
         """Change the configuration, sending only what differs from what was sent before."""
         self._need_connection()
-        changed = changed_only(self.sent_session, dict(config))
+        changed = self.settings.difference(config)
         if self.has_spoken:
             changed = commands.without_voice(changed)
         if not changed:
             return []
-        self.sent_session = merge_wire(self.sent_session, changed)
         return [Send(self._session_update(changed))]
 
     def send_function_call_output(
@@ -305,9 +288,12 @@ class RealtimeEngine:
         """Answer a tool call; the model goes on when all calls of its response are answered.
 
         Raises:
-            UserError: if the call was answered already.
+            UserError: if the call was answered already, or was made on an earlier connection.
         """
         self._need_connection()
+        if self.calls.is_dropped(call.call_id):
+            words = f"tool call {call.call_id!r} ({call.tool_name}) was made on a connection that has ended"
+            raise UserError(f"{words}; nobody waits for its output")
         if self.calls.is_answered(call.call_id):
             raise UserError(f"tool call {call.call_id!r} ({call.tool_name}) has been answered already")
         goes_on = self.calls.answer(call.call_id, start_response=start_response)
@@ -315,9 +301,7 @@ class RealtimeEngine:
         item = self.history.set_output(call.call_id, output)
         if item is not None:
             out += [Emit(ItemUpdate(item)), Emit(HistoryUpdated(HistoryView(self.history)))]
-        if goes_on:
-            out += self._create(None, automatic=True, now=now)
-        return out
+        return out + (self.go_on(now) if goes_on else timeouts.watch(self, now))
 
     def send_mcp_response(
         self, request: McpApprovalRequest, approved: bool, reason: str | None
@@ -335,8 +319,7 @@ class RealtimeEngine:
             raise UserError(str(error)) from None
         out: list[Action] = []
         for event in change.events:
-            if event.get("previous_item_id") == "root":
-                self._remember_first(event)
+            self._note_item(event)
             out.append(Send({"event_id": self.ids("event"), **event}))
         if change.skipped:
             words = f"items {', '.join(change.skipped)} cannot be created by a client and were left out"
@@ -356,40 +339,4 @@ class RealtimeEngine:
     def interrupt(self, now: float) -> list[Action]:
         """Stop the current reply: a spoken one, a text-only one, or one that has not begun."""
         self._need_connection()
-        out: list[Action] = []
-        active = self.responses.active_id
-        running = self.responses.state == "active"
-        response_id = self.responses.interrupt()
-        if response_id is not None:
-            out.append(Send(commands.cancel_response(response_id, self.ids)))
-        self.stop_playback(out, now, (active,) if active and running else ())
-        return out
-
-    def stop_playback(self, out: list[Action], now: float, responses: tuple[str, ...]) -> None:
-        """Silence the sink, tell the service what was heard, then tell the listeners."""
-        was_playing = self.playback.playing
-        result = self.playback.interrupt(now, responses)
-        if not was_playing and not responses:
-            return
-        if was_playing:
-            # Silence first: it is what the user is waiting for.
-            out.insert(0, StopPlayback(result.heard_ms))
-            out.append(CancelTimer("playback"))
-        for cut in result.cuts:
-            where = cut.truncation
-            out.append(Send(commands.truncate(where, self.ids)))
-            self.history.truncate(where.item_id, where.content_index, where.audio_end_ms, cut.received_ms)
-        out.append(Emit(AudioInterrupted(tuple(cut.truncation for cut in result.cuts))))
-        if was_playing:
-            out.append(Emit(AudioStopped(interrupted=True)))
-        if result.cuts:
-            out.append(Emit(HistoryUpdated(HistoryView(self.history))))
-
-    def check_playback(self, now: float) -> list[Action]:
-        """Look whether the listener has heard everything; if not, look again later."""
-        if self.playback.finish(now):
-            return [CancelTimer("playback"), Emit(AudioStopped())]
-        if self.playback.playing and self.playback.all_received():
-            wait = max(self.playback.remaining_ms(now) / 1000, 0.01)
-            return [SetTimer("playback", now + wait)]
-        return []
+        return interruption.interrupt(self, now)

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .items import McpApprovalRequestItem, McpCallItem, McpListToolsItem, RealtimeItem, item_to_wire
+from .items import (
+    FunctionCallItem,
+    McpApprovalRequestItem,
+    McpCallItem,
+    McpListToolsItem,
+    RealtimeItem,
+    item_to_wire,
+)
 
 __all__ = ["HistoryChange", "history_changes"]
 
@@ -46,9 +53,11 @@ def history_changes(
     before = {item.item_id: item for item in old}
     kept = _kept(old, new, before)
     deletes = [
-        {"type": "conversation.item.delete", "item_id": item.item_id}
+        {"type": "conversation.item.delete", "item_id": item_id}
         for item in old
         if item.item_id not in kept
+        for item_id in (item.item_id, _output_id(item))
+        if item_id is not None
     ]
     creates, skipped = _creates(new, kept, new_id)
     return HistoryChange((*deletes, *creates), tuple(skipped))
@@ -57,10 +66,43 @@ def history_changes(
 def _kept(
     old: Sequence[RealtimeItem], new: Sequence[RealtimeItem], before: dict[str, RealtimeItem]
 ) -> set[str]:
-    """The most items that can stay where they are: unchanged, and in the same order in both."""
+    """The most items that can stay where they are: unchanged, and in the same order in both.
+
+    What a client cannot create is never deleted only to be moved.
+    """
     position = {item.item_id: index for index, item in enumerate(old)}
-    same = [item.item_id for item in new if item.item_id in before and _same(before[item.item_id], item)]
-    return set(_longest_rising(same, position))
+    same = [item for item in new if item.item_id in before and _same(before[item.item_id], item)]
+    fixed = {item.item_id for item in same if not _can_create(item)}
+    anchors = set(_longest_rising((item.item_id for item in same if item.item_id in fixed), position))
+    fits = _between_anchors([item.item_id for item in same], anchors, position)
+    return fixed | set(_longest_rising(fits, position))
+
+
+def _between_anchors(ids: list[str], anchors: set[str], position: dict[str, int]) -> list[str]:
+    """The ids that lie between the same anchors in both histories, and the anchors."""
+    above: list[float] = []
+    limit = float("inf")
+    for item_id in reversed(ids):
+        above.append(limit)
+        if item_id in anchors:
+            limit = position[item_id]
+    fits: list[str] = []
+    below = -1.0
+    for item_id, upper in zip(ids, reversed(above), strict=True):
+        if below < position[item_id] < upper:
+            fits.append(item_id)
+            if item_id in anchors:
+                below = position[item_id]
+    return fits
+
+
+def _can_create(item: RealtimeItem) -> bool:
+    return not isinstance(item, (McpCallItem, McpApprovalRequestItem, McpListToolsItem))
+
+
+def _output_id(item: RealtimeItem) -> str | None:
+    """The output of a tool call is an item of its own at the service."""
+    return item.output_item_id if isinstance(item, FunctionCallItem) else None
 
 
 def _same(one: RealtimeItem, other: RealtimeItem) -> bool:
@@ -97,10 +139,10 @@ def _creates(
     previous = "root"
     for item in new:
         if item.item_id in kept:
-            previous = item.item_id
+            previous = _output_id(item) or item.item_id
             continue
         wire = item_to_wire(item)
-        if not wire or isinstance(item, (McpCallItem, McpApprovalRequestItem, McpListToolsItem)):
+        if not wire:
             skipped.append(item.item_id)
             continue
         for part in wire:

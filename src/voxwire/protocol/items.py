@@ -128,7 +128,11 @@ class MessageItem:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCallItem:
-    """A tool call of the model and, once there is one, its output."""
+    """A tool call of the model and, once there is one, its output.
+
+    Attributes:
+        output_item_id: the output's own item at the service.
+    """
 
     type: ClassVar[str] = "function_call"
     item_id: str
@@ -138,6 +142,7 @@ class FunctionCallItem:
     output: str | None = None
     status: ItemStatus = "in_progress"
     previous_item_id: str | None = None
+    output_item_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,8 +321,9 @@ def _mcp_from_wire(
         return McpApprovalRequestItem(item_id, label, name, arguments, previous_item_id=previous)
     if kind == "mcp_list_tools":
         tools = raw.get("tools")
-        known = cast("list[Mapping[str, Any]]", tools) if isinstance(tools, list) else []
-        return McpListToolsItem(item_id, label, tuple(known), previous)
+        listed = cast("list[object]", tools) if isinstance(tools, list) else []
+        known = tuple(cast("Mapping[str, Any]", tool) for tool in listed if isinstance(tool, Mapping))
+        return McpListToolsItem(item_id, label, known, previous)
     return OtherItem(item_id, dict(raw), previous)
 
 

@@ -3,36 +3,55 @@
 The service sends faster than anyone listens, so playback outlives the response: a barge-in
 three seconds into a ten-second reply must cut at three seconds although everything was received
 long ago. All positions are ms of output audio since the connection opened, as one stream in
-the order of arrival; a track is one content part's place in it.
+the order of arrival. A content part may lie in it in several segments, with
+others in between.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 
 from .machines import PLAYBACK
 from .playout import PlayoutModel
+from .recent import RecentSet
 from .transport_events import Truncation
 
 __all__ = ["Cut", "Interruption", "Playback"]
 
 MAX_DISCARDED = 256
 """Interrupted responses remembered, to drop their late audio."""
+MAX_PARTS = 256
+"""Content parts in the queue; beyond that the oldest is taken as heard."""
+MAX_SEGMENTS = 4096
+"""Stretches of unheard audio; beyond that the oldest is taken as heard."""
+END_TOLERANCE_MS = 1.0
+"""A sink that counts in frames of its own may never reach the last fraction of a millisecond."""
 
 
 @dataclass(slots=True)
-class _Track:
+class _Part:
+    """One content part, from its first sample until it is complete and heard."""
+
     response_id: str
     item_id: str
     content_index: int
-    start_ms: float
     received_ms: float = 0.0
     done: bool = False
+    segments: int = 0
 
-    @property
-    def end_ms(self) -> float:
-        return self.start_ms + self.received_ms
+
+@dataclass(slots=True)
+class _Segment:
+    """A stretch of the stream: `ms` of one part, `offset_ms` into that part."""
+
+    part: _Part
+    start_ms: float
+    offset_ms: float
+    ms: float = 0.0
+
+    def unheard_ms(self, heard_ms: float) -> float:
+        return max(0.0, self.start_ms + self.ms - max(heard_ms, self.start_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,7 @@ class Cut:
 
     truncation: Truncation
     received_ms: float
+    response_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +68,14 @@ class Interruption:
     """The result of stopping the playback.
 
     Attributes:
-        cuts: one per content part that was not heard to its end, in playing order.
+        cuts: the parts that were not heard to their end, in playing order.
         heard_ms: the position on the whole stream.
+        unfinished: responses that were being heard and have not sent all of their audio.
     """
 
     cuts: tuple[Cut, ...]
     heard_ms: float
+    unfinished: tuple[str, ...] = ()
 
 
 class Playback:
@@ -61,11 +83,16 @@ class Playback:
 
     def __init__(self) -> None:
         self.state = PLAYBACK.initial
-        self._tracks: deque[_Track] = deque()
-        self._discarded: OrderedDict[str, None] = OrderedDict()
+        self._parts: dict[tuple[str, int], _Part] = {}
+        self._queue: deque[_Segment] = deque()
+        self._discarded = RecentSet(MAX_DISCARDED)
         self._model = PlayoutModel()
         self._reported: float | None = None
         self._end_ms = 0.0
+
+    def __len__(self) -> int:
+        """Stretches of audio in the queue."""
+        return len(self._queue)
 
     @property
     def playing(self) -> bool:
@@ -79,30 +106,50 @@ class Playback:
     def received(self, response_id: str, item_id: str, content_index: int, ms: float, now: float) -> bool:
         """Audio arrived. True if the listener begins to hear something after silence."""
         self._model.write(ms, now)
-        track = self._tracks[-1] if self._tracks else None
-        if track is None or track.item_id != item_id or track.content_index != content_index:
-            self._prune(now)
-            track = _Track(response_id, item_id, content_index, self._end_ms)
-            self._tracks.append(track)
-        track.received_ms += ms
+        segment = self._queue[-1] if self._queue else None
+        if (
+            segment is None
+            or segment.part.item_id != item_id
+            or segment.part.content_index != content_index
+            or segment.part.done
+        ):
+            segment = self._new_segment(response_id, item_id, content_index, now)
+        segment.ms += ms
+        segment.part.received_ms += ms
         self._end_ms += ms
-        begins = self.state == "silent"
-        if begins:
-            self.state = PLAYBACK.step(self.state, "audio received")
-        return begins
+        if self.state == "playing":
+            return False
+        self.state = PLAYBACK.step(self.state, "audio received")
+        return True
+
+    def _new_segment(self, response_id: str, item_id: str, content_index: int, now: float) -> _Segment:
+        self._prune(now)
+        key = (item_id, content_index)
+        part = self._parts.get(key)
+        if part is None:
+            if len(self._parts) >= MAX_PARTS:
+                self._drop_oldest_part()
+            part = self._parts[key] = _Part(response_id, item_id, content_index)
+        if len(self._queue) >= MAX_SEGMENTS:
+            self._queue.popleft().part.segments -= 1
+        part.done = False
+        part.segments += 1
+        segment = _Segment(part, self._end_ms, part.received_ms)
+        self._queue.append(segment)
+        return segment
 
     def part_done(self, item_id: str, content_index: int) -> None:
         """No more audio will come for this content part."""
-        for track in self._tracks:
-            if track.item_id == item_id and track.content_index == content_index:
-                track.done = True
+        part = self._parts.get((item_id, content_index))
+        if part is not None:
+            part.done = True
 
     def response_done(self, response_id: str) -> None:
         """No more audio will come for this response."""
-        self._discarded.pop(response_id, None)
-        for track in self._tracks:
-            if track.response_id == response_id:
-                track.done = True
+        self._discarded.discard(response_id)
+        for part in self._parts.values():
+            if part.response_id == response_id:
+                part.done = True
 
     def report(self, heard_ms: float | None) -> None:
         """The sink says how much it has played, ms since the connection opened; None if it cannot."""
@@ -113,9 +160,13 @@ class Playback:
 
     def report_item(self, item_id: str, content_index: int, heard_ms: float) -> None:
         """The sink says how much of one content part it has played (playback marks of a phone line)."""
-        for track in self._tracks:
-            if track.item_id == item_id and track.content_index == content_index:
-                self.report(track.start_ms + min(max(0.0, heard_ms), track.received_ms))
+        for segment in reversed(self._queue):
+            part = segment.part
+            if (part.item_id, part.content_index) == (item_id, content_index):
+                into = heard_ms - segment.offset_ms
+                if into >= 0 or segment.offset_ms == 0:
+                    self.report(segment.start_ms + min(max(0.0, into), segment.ms))
+                    return
 
     def heard_ms(self, now: float) -> float:
         """What was heard: the sink's word if it has one, else real-time playback."""
@@ -127,17 +178,18 @@ class Playback:
 
     def finish(self, now: float) -> bool:
         """Check for the end. True if everything was heard and nothing more is to come."""
-        if self.state != "playing" or self.remaining_ms(now) > 1e-6:
+        if self.state != "playing" or not self.all_received():
             return False
-        if any(not track.done for track in self._tracks):
+        tolerance = 1e-6 if self._reported is None else END_TOLERANCE_MS
+        if self.remaining_ms(now) > tolerance:
             return False
-        self._tracks.clear()
+        self._clear()
         self.state = PLAYBACK.step(self.state, "everything heard")
         return True
 
     def all_received(self) -> bool:
         """Whether every content part in the queue is complete."""
-        return all(track.done for track in self._tracks)
+        return all(part.done for part in self._parts.values())
 
     def interrupt(self, now: float, active_responses: tuple[str, ...] = ()) -> Interruption:
         """Stop: find out what was heard of each part and drop what comes late.
@@ -146,34 +198,55 @@ class Playback:
             active_responses: responses being generated, whose audio must not be played any more.
         """
         heard = self.heard_ms(now)
+        unheard: dict[int, float] = {}
+        for segment in self._queue:
+            key = id(segment.part)
+            unheard[key] = unheard.get(key, 0.0) + segment.unheard_ms(heard)
         cuts: list[Cut] = []
-        for track in self._tracks:
-            if not track.done:
-                self.discard(track.response_id)
-            part_heard = min(max(0.0, heard - track.start_ms), track.received_ms)
-            # Whole ms, rounded down: never beyond what was received. A finished part that lacks
-            # less than that was heard.
-            end_ms = int(part_heard + 1e-6)
-            if track.done and end_ms >= int(track.received_ms):
-                continue
-            cuts.append(Cut(Truncation(track.item_id, track.content_index, end_ms), track.received_ms))
-        for response_id in active_responses:
-            self.discard(response_id)
-        self._tracks.clear()
+        unfinished: dict[str, None] = {}
+        for part in self._parts.values():
+            if not part.done:
+                unfinished[part.response_id] = None
+            cut = _cut(part, unheard.get(id(part), 0.0))
+            if cut is not None:
+                cuts.append(cut)
+        for response_id in (*unfinished, *active_responses):
+            self._discarded.add(response_id)
+        self._clear()
         self._model.clear(now)
         # What was dropped will never be heard: later audio joins on here.
         self._end_ms = heard
         if self.state == "playing":
             self.state = PLAYBACK.step(self.state, "interrupted")
-        return Interruption(tuple(cuts), heard)
+        return Interruption(tuple(cuts), heard, tuple(unfinished))
 
     def discard(self, response_id: str) -> None:
         """Drop whatever audio of this response is still to come."""
-        self._discarded[response_id] = None
-        while len(self._discarded) > MAX_DISCARDED:
-            self._discarded.popitem(last=False)
+        self._discarded.add(response_id)
+
+    def _clear(self) -> None:
+        self._queue.clear()
+        self._parts.clear()
 
     def _prune(self, now: float) -> None:
+        """Forget what was heard; a part stays until it is complete as well."""
         heard = self.heard_ms(now)
-        while self._tracks and self._tracks[0].done and self._tracks[0].end_ms <= heard:
-            self._tracks.popleft()
+        while self._queue and self._queue[0].start_ms + self._queue[0].ms <= heard:
+            part = self._queue.popleft().part
+            part.segments -= 1
+        for key in [key for key, part in self._parts.items() if part.done and not part.segments]:
+            del self._parts[key]
+
+    def _drop_oldest_part(self) -> None:
+        part = self._parts.pop(next(iter(self._parts)))
+        self._queue = deque(segment for segment in self._queue if segment.part is not part)
+
+
+def _cut(part: _Part, unheard_ms: float) -> Cut | None:
+    # Whole ms, rounded down: never beyond what was received. A complete part that lacks
+    # less than that was heard.
+    end_ms = int(max(0.0, part.received_ms - unheard_ms) + 1e-6)
+    if part.done and end_ms >= int(part.received_ms):
+        return None
+    where = Truncation(part.item_id, part.content_index, min(end_ms, int(part.received_ms)))
+    return Cut(where, part.received_ms, part.response_id)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from .machines import RESPONSE
+from .recent import RecentSet
 
 __all__ = ["CreateRequest", "ResponseSequencer"]
 
@@ -25,6 +26,8 @@ MAX_ATTEMPTS = 5
 """How often a create that meets a busy conversation is sent."""
 MAX_PENDING = 256
 """Explicit creates that may wait; one more is refused."""
+MAX_OUT_OF_BAND = 256
+"""Out-of-band responses remembered; they are known until long after their end, while they are heard."""
 
 
 @dataclass(slots=True)
@@ -35,11 +38,13 @@ class CreateRequest:
         event: the event to send, with its `event_id`.
         automatic: may be merged with automatic neighbours.
         attempts: how often it was sent.
+        withdrawn: interrupted before it was answered, so that it is not tried again.
     """
 
     event: dict[str, Any]
     automatic: bool
     attempts: int = 0
+    withdrawn: bool = False
 
     @property
     def event_id(self) -> str:
@@ -68,7 +73,8 @@ class ResponseSequencer:
         self.state = RESPONSE.initial
         self.active_id: str | None = None
         self.in_flight: CreateRequest | None = None
-        self.out_of_band: set[str] = set()
+        self.out_of_band = RecentSet(MAX_OUT_OF_BAND)
+        self._names_conversations = False
         self._pending: deque[CreateRequest] = deque()
         self._accepted: CreateRequest | None = None
 
@@ -97,7 +103,8 @@ class ResponseSequencer:
         """
         last = self._pending[-1] if self._pending else None
         if not (automatic and last is not None and last.automatic):
-            if len(self._pending) >= MAX_PENDING:
+            # Automatic ones merge, so there cannot be more of them than of the others.
+            if not automatic and sum(not request.automatic for request in self._pending) >= MAX_PENDING:
                 raise OverflowError(f"{MAX_PENDING} responses are already waiting")
             create = dict(event) if event is not None else {"type": "response.create"}
             if not isinstance(create.get("event_id"), str) or not create["event_id"]:
@@ -133,7 +140,8 @@ class ResponseSequencer:
         """
         if self._is_out_of_band(in_conversation):
             self.out_of_band.add(response_id)
-            self._accepted, self.in_flight = self.in_flight, None
+            if self.in_flight is not None and self.in_flight.out_of_band:
+                self._accepted, self.in_flight = self.in_flight, None
             return False
         withdrawn = self.state == "withdrawn"
         if self.in_flight is not None and not self.in_flight.out_of_band:
@@ -141,19 +149,22 @@ class ResponseSequencer:
             # after all, it is put back.
             self._accepted, self.in_flight = self.in_flight, None
         self._step("created")
-        self.active_id = response_id
+        self.active_id = response_id or None
         return withdrawn
 
     def _is_out_of_band(self, in_conversation: bool | None) -> bool:
-        if self.in_flight is None or not self.in_flight.out_of_band:
-            return in_conversation is False
-        return in_conversation is not True
+        if in_conversation:
+            self._names_conversations = True
+            return False
+        if self.in_flight is not None and self.in_flight.out_of_band:
+            return True
+        # Some services never name the conversation; only from others does null mean "none".
+        return in_conversation is False and self._names_conversations
 
     def done(self, response_id: str) -> list[dict[str, Any]]:
         """A response ended; returns the creates to send now."""
-        if response_id in self.out_of_band:
-            self.out_of_band.discard(response_id)
-        elif self.active_id in (None, response_id) and RESPONSE.allows(self.state, "done"):
+        ours = not response_id or self.active_id in (None, response_id)
+        if ours and response_id not in self.out_of_band and RESPONSE.allows(self.state, "done"):
             self._step("done")
             self.active_id = None
         return self.advance()
@@ -173,18 +184,22 @@ class ResponseSequencer:
         request = self._named(event_id, code, message)
         if request is None:
             return False, []
-        retry = code == BUSY and request.attempts < MAX_ATTEMPTS
         if request is self.in_flight:
             self.in_flight = None
             if not request.out_of_band:
-                withdrawn = self.state == "withdrawn"
                 self._step("rejected as busy" if code == BUSY else "rejected")
-                retry = retry and not withdrawn
         else:
             self._accepted = None
-        if retry:
+        if code != BUSY or request.attempts >= MAX_ATTEMPTS:
+            return request.withdrawn, self.advance()
+        if not request.withdrawn:
+            self._put_back(request)
+        return True, self.advance()
+
+    def _put_back(self, request: CreateRequest) -> None:
+        following = self._pending[0] if self._pending else None
+        if not (request.automatic and following is not None and following.automatic):
             self._pending.appendleft(request)
-        return retry, self.advance()
 
     def _named(self, event_id: str | None, code: str | None, message: str | None) -> CreateRequest | None:
         if event_id:
@@ -192,9 +207,9 @@ class ResponseSequencer:
                 if request is not None and request.event_id == event_id:
                     return request
             return None
-        about_create = (
-            code == BUSY or "response_create" in (code or "") or "response.create" in (message or "")
-        )
+        if code == BUSY:
+            return self.in_flight or self._accepted
+        about_create = "response_create" in (code or "") or "response.create" in (message or "")
         return self.in_flight if about_create else None
 
     def unanswered(self) -> CreateRequest | None:
@@ -224,14 +239,22 @@ class ResponseSequencer:
         self._pending = deque(request for request in self._pending if not request.automatic)
         if self.state == "requested":
             self._step("interrupted")
+            if self.in_flight is not None:
+                self.in_flight.withdrawn = True
             return None
         if self.state != "active":
             return None
         self._step("interrupted")
         return self.active_id or ""
 
+    def cancelled(self, response_id: object) -> None:
+        """The user sent a `response.cancel`; without an id it means the current response."""
+        if self.state == "active" and response_id in (None, "", self.active_id):
+            self._step("interrupted")
+
     def reset(self) -> None:
         """Forget everything: the connection is gone."""
+        self._names_conversations = False
         self.state = RESPONSE.initial
         self.active_id = self.in_flight = self._accepted = None
         self.out_of_band.clear()

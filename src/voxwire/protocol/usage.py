@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-__all__ = ["Usage", "usage_from_wire"]
+__all__ = ["Usage", "transcription_usage_from_wire", "usage_from_wire"]
+
+MAX_SECONDS = 1e9
+"""More is no length of audio; without a limit an absurd number would not fit into a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +88,7 @@ def transcription_usage_from_wire(raw: object) -> Usage:
     usage = cast("Mapping[str, Any]", raw)
     if usage.get("type") == "duration":
         seconds = usage.get("seconds")
-        return Usage(transcription_seconds=float(seconds) if isinstance(seconds, (int, float)) else 0.0)
+        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds < MAX_SECONDS:
+            return Usage(transcription_seconds=float(seconds))
+        return Usage()
     return Usage(transcription_tokens=_count(usage, "total_tokens"))

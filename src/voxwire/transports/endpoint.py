@@ -42,18 +42,23 @@ def endpoint(
 
 
 def _with_query(url: str, model: str, call_id: str | None, *, own: bool) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UserError(f"url {url!r} cannot be read: {error}") from None
     if parts.scheme not in _SCHEMES or not parts.netloc:
         raise UserError(f"url {url!r} is not a ws://, wss://, http:// or https:// address")
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    query = parts.query
+    names = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
     if call_id is not None:
-        query.pop("model", None)
-        query["call_id"] = call_id
-    elif not query.keys() & {"model", "call_id", "deployment", "intent"} and (
+        pairs = parse_qsl(query, keep_blank_values=True)
+        kept = [pair for pair in pairs if pair[0] not in ("model", "call_id")]
+        query = urlencode([*kept, ("call_id", call_id)])
+    elif not names & {"model", "call_id", "deployment", "intent"} and (
         own or parts.path.rstrip("/").endswith("/realtime")
     ):
-        query["model"] = model
-    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, urlencode(query), ""))
+        query = "&".join(filter(None, (query, urlencode({"model": model}))))
+    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, query, ""))
 
 
 def _with_key(url: str, key: str | None, headers: Mapping[str, str]) -> dict[str, str]:
@@ -61,7 +66,7 @@ def _with_key(url: str, key: str | None, headers: Mapping[str, str]) -> dict[str
     if given & {"authorization", "api-key"}:
         return dict(headers)
     if not key:
-        if (urlsplit(url).hostname or "") == "api.openai.com":
+        if _is_azure(url) or urlsplit(url).hostname == "api.openai.com":
             raise UserError("no API key: pass api_key= (a string, or a function that gives one)")
         return dict(headers)  # a local server may be open
     if _is_azure(url) and not key.startswith("eyJ"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..carriers.base import Carrier, CarrierClosed
 
 __all__ = ["Link"]
+
+FINISH_TIMEOUT = 1.0
+"""Seconds to wait for what runs on a connection to take note of its end."""
 
 
 class Link:
@@ -26,12 +29,13 @@ class Link:
     ) -> None:
         self.carrier = carrier
         self.ready: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self.closing = False
+        self.how: CarrierClosed | None = None
         self._on_message = on_message
         self._on_closed = on_closed
         self._cut = False
         self._held: set[int] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._later: dict[str, asyncio.TimerHandle] = {}
         # Nobody may be waiting for it when it fails.
         self.ready.add_done_callback(lambda future: future.cancelled() or future.exception())
 
@@ -42,6 +46,7 @@ class Link:
 
     def closed(self, how: CarrierClosed, /) -> None:
         """The carrier's connection ended."""
+        self.how = how
         if not self._cut:
             self._on_closed(self, how)
 
@@ -52,21 +57,47 @@ class Link:
             self.ready.cancel()
         for task in self._tasks:
             task.cancel()
+        for handle in self._later.values():
+            handle.cancel()
+        self._later.clear()
 
-    def start(self, coroutine: Any) -> None:
+    async def finish(self) -> None:
+        """Wait until what ran on this connection has stopped; after `cut`."""
+        others = self._tasks - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=FINISH_TIMEOUT)
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something for as long as the connection lasts."""
+        if self._cut:
+            coroutine.close()
+            return
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def later(self, name: str, seconds: float, function: Callable[[], None]) -> None:
+        """Call something once, if the connection lasts that long and it is not waiting already."""
+
+        def call() -> None:
+            del self._later[name]
+            function()
+
+        if not self._cut and name not in self._later:
+            self._later[name] = asyncio.get_running_loop().call_later(seconds, call)
+
     def hold(self, who: object) -> None:
         """Stop reading until `who` is released."""
+        if self._cut:
+            return
         if not self._held:
             self.carrier.pause_reading()
         self._held.add(id(who))
 
     def release(self, who: object) -> None:
         """`who` has caught up; read again if nobody else lags behind."""
+        if id(who) not in self._held:
+            return
         self._held.discard(id(who))
         if not self._held and not self._cut:
             self.carrier.resume_reading()

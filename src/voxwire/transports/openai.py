@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from ..audio.base import AudioSink, AudioSource
@@ -171,31 +171,44 @@ class OpenAIRealtimeBase(EngineShell):
             if warning:
                 logger.warning("%s", warning)
             await self._start_audio(link)
+            if link is not self._link:
+                raise ConnectError(_ended(link.how))
         except BaseException as error:
             if self._engine.epoch == epoch:
                 # A listener of "disconnected" may connect again at once.
                 self._attempt = None
                 self._end(link, error=error if isinstance(error, VoxwireError) else None)
             if link is not None:
+                link.cut()
                 await asyncio.shield(link.carrier.close())
+                await link.finish()
             raise
         self.model = model
 
     async def _start_audio(self, link: Link) -> None:
+        for who in tuple(self._laggards.values()):
+            link.hold(who)  # who has not caught up with the last connection
+        await self._open_sink(link)
         if self._sink is not None:
-            await self._sink.open(self._engine.output_format)
+            self._sink_began_at = self._asked(self._sink.heard_ms, None)
         if self._source is not None:
-            link.start(self._pump(self._source))
+            link.start(self._pump(link, self._source))
 
-    async def _pump(self, source: AudioSource) -> None:
+    async def _pump(self, link: Link, source: AudioSource) -> None:
         """Send the source's audio for as long as the connection lasts."""
+        frames = source.frames(input_format(self._engine.session))
         try:
-            async for frame in source.frames(input_format(self._engine.session)):
+            async for frame in frames:
+                if link is not self._link:
+                    break
                 await self.send_audio(frame)
-        except (ConnectionLost, asyncio.CancelledError):
-            return
+        except ConnectionLost:
+            pass  # told by the carrier
         except Exception as error:  # noqa: BLE001 - a broken microphone must not end the call
             self._emit(ErrorEvent(error))
+        finally:
+            if isinstance(frames, AsyncGenerator):
+                await frames.aclose()
 
     async def close(self) -> None:
         """End the connection, or the attempt to make one; idempotent."""
@@ -206,29 +219,31 @@ class OpenAIRealtimeBase(EngineShell):
         self._end(link)
         if link is not None:
             await link.carrier.close()
+            await link.finish()
 
     def _end(
         self, link: Link | None, how: CarrierClosed | None = None, error: VoxwireError | None = None
     ) -> None:
         """The connection is over: stop everything that belongs to it, then tell."""
-        if link is not self._link:
+        if link is not self._link or self._engine.connection == "disconnected":
             return
         self._link = None
         if link is not None:
+            how = how or link.how
             link.cut()
         self._ask_sink()
         code, reason = (how.code, how.reason) if how else (None, "")
         self._perform(self._engine.disconnected(self._now(), code=code, reason=reason, error=error))
+        self._sink_began_at = self._sink_format = None
         self.listeners.end_streams()
 
     def _closed(self, link: Link, how: CarrierClosed) -> None:
-        words = f"the connection ended with code {how.code}" + (f": {how.reason}" if how.reason else "")
+        if not link.ready.done():
+            link.ready.set_exception(ConnectError(f"{_ended(how)}, before the session was ready"))
+            return  # connect() cleans up
         lost = None
         if not how.clean or how.code not in (1000, None):
-            lost = ConnectionLost(words, code=how.code, reason=how.reason)
-        if not link.ready.done():
-            link.ready.set_exception(ConnectError(f"{words}, before the session was ready"))
-            return  # connect() cleans up
+            lost = ConnectionLost(_ended(how), code=how.code, reason=how.reason)
         self._end(link, how, lost)
 
     # -- what the user asks for -----------------------------------------------------------------
@@ -282,10 +297,11 @@ class OpenAIRealtimeBase(EngineShell):
             return
         if self._muted:
             pcm = self._silence(len(pcm))
-        text = wire.encode_audio_append(pcm)
-        link.carrier.send(text)
-        if self.listeners.has("sent"):
-            self.listeners.emit("sent", wire.decode(text))
+        if pcm:
+            text = wire.encode_audio_append(pcm)
+            link.carrier.send(text)
+            if self.listeners.has("sent"):
+                self.listeners.emit("sent", wire.decode(text))
         if commit:
             self._send_now({"type": "input_audio_buffer.commit", "event_id": self._engine.ids("event")})
         await link.carrier.drain()
@@ -330,6 +346,12 @@ class OpenAIRealtimeBase(EngineShell):
     def view_history(self) -> HistoryView:
         """The history, copied only when it is looked at."""
         return HistoryView(self._engine.history)
+
+
+def _ended(how: CarrierClosed | None) -> str:
+    if how is None:
+        return "the connection was closed before it was ready"
+    return f"the connection ended with code {how.code}" + (f": {how.reason}" if how.reason else "")
 
 
 async def _resolve(api_key: ApiKey | None) -> str | None:

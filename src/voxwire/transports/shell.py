@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..audio.base import AudioSink
 from ..errors import ConnectionLost, WireError
@@ -14,6 +14,7 @@ from ..protocol import wire
 from ..protocol.actions import Action, CancelTimer, Emit, Fail, Play, Ready, Send, SetTimer, StopPlayback
 from ..protocol.engine import RealtimeEngine
 from ..protocol.events import parse_server_event
+from ..protocol.formats import AudioFormat
 from ..protocol.transport_events import AudioEvent, ConnectionChange, ErrorEvent, TransportEventBase
 from .base import RealtimeTransportLayer
 from .link import Link
@@ -22,9 +23,18 @@ __all__ = ["EngineShell"]
 
 logger = logging.getLogger("voxwire")
 
-SPEECH_STARTED = "input_audio_buffer.speech_started"
-SINK_HIGH_MS = 60_000
-"""Audio waiting in the sink, ms, at which reading pauses."""
+T = TypeVar("T")
+
+LISTENING = frozenset({"input_audio_buffer.speech_started", "response.output_audio.done", "response.done"})
+"""Events for which the engine has to know what was heard."""
+SINK_HIGH_MS = 120_000.0
+"""Audio waiting in the sink, ms, at which reading pauses; a sink may set its own `max_buffer_ms`."""
+SINK_CHECK = 0.25
+"""Seconds between two looks at a sink that is too full."""
+OWN_NAMES = frozenset({"*", "sent", "connected", "disconnected"}) | {
+    event.name for event in TransportEventBase.__subclasses__()
+}
+"""Names of listeners that a wire event must not reach by being called so."""
 
 
 class EngineShell(RealtimeTransportLayer):
@@ -43,6 +53,9 @@ class EngineShell(RealtimeTransportLayer):
         self._max_bytes = max_message_bytes
         self._link: Link | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._laggards: dict[int, object] = {}
+        self._sink_began_at: float | None = None
+        self._sink_format: AudioFormat | None = None
 
     # -- what arrives -----------------------------------------------------------------------
 
@@ -53,18 +66,24 @@ class EngineShell(RealtimeTransportLayer):
             self._emit(ErrorEvent(error))
             return
         kind: str = event["type"]
-        if kind == SPEECH_STARTED:
+        if kind in LISTENING:
             self._ask_sink()
         actions = self._engine.receive(event, self._now())
         listeners = self.listeners
         for action in actions:
             self._act(action)
+        # Parsed before a listener of "*" can change the dict, which is the listener's to keep.
+        typed = parse_server_event(event) if kind not in OWN_NAMES and listeners.has(kind) else None
         if listeners.has("*"):
             listeners.emit("*", event)
-        if kind != "error" and listeners.has(kind):
-            listeners.emit(kind, parse_server_event(event))
+        if typed is not None:
+            listeners.emit(kind, typed)
         for action in actions:
             self._tell(action, link)
+        if self._sink_format is not None and self._engine.output_format != self._sink_format:
+            self._sink_format = None  # until it is open again
+            link.hold(self)
+            link.start(self._reopen_sink(link))
 
     def _perform(self, actions: Sequence[Action]) -> None:
         """Carry out what the engine decided: first the wire and the sink, then the listeners."""
@@ -82,7 +101,7 @@ class EngineShell(RealtimeTransportLayer):
                 self._send_now(event)
             case StopPlayback(heard_ms=heard):
                 if self._sink is not None:
-                    self._guarded(self._sink.clear, heard)
+                    self._guarded(self._sink.clear, heard + (self._sink_began_at or 0.0))
             case SetTimer(name=name, at=at):
                 self._cancel_timer(name)
                 loop = asyncio.get_running_loop()
@@ -100,6 +119,8 @@ class EngineShell(RealtimeTransportLayer):
         elif link is not None and not link.ready.done():
             match action:
                 case Ready(warning=warning):
+                    if self._sink is not None:
+                        link.hold(self)  # until the sink is open, too
                     link.ready.set_result(warning)
                 case Fail(error=error):
                     link.ready.set_exception(error)
@@ -110,16 +131,17 @@ class EngineShell(RealtimeTransportLayer):
         sink = self._sink
         if sink is not None:
             self._guarded(sink.write, audio.data)
-            if link is not None and sink.buffered_ms() > SINK_HIGH_MS:
-                link.hold(sink)
-                asyncio.get_running_loop().call_later(1.0, self._check_sink, link, sink)
+            if link is not None:
+                self._watch_sink(link, sink)
         self.listeners.emit("audio", audio)
 
-    def _check_sink(self, link: Link, sink: AudioSink) -> None:
-        if sink.buffered_ms() <= SINK_HIGH_MS or link is not self._link:
-            link.release(sink)
+    def _watch_sink(self, link: Link, sink: AudioSink) -> None:
+        limit = getattr(sink, "max_buffer_ms", SINK_HIGH_MS)
+        if self._asked(sink.buffered_ms, 0.0) > limit:
+            link.hold(sink)
+            link.later("sink", SINK_CHECK, lambda: self._watch_sink(link, sink))
         else:
-            asyncio.get_running_loop().call_later(1.0, self._check_sink, link, sink)
+            link.release(sink)
 
     def _emit(self, event: TransportEventBase) -> None:
         name = event.name
@@ -140,6 +162,13 @@ class EngineShell(RealtimeTransportLayer):
         except Exception as error:  # noqa: BLE001 - a broken loudspeaker must not end the call
             self._emit(ErrorEvent(error))
 
+    def _asked(self, function: Callable[[], T], otherwise: T) -> T:
+        try:
+            return function()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._emit(ErrorEvent(error))
+            return otherwise
+
     # -- time, sink, flow ---------------------------------------------------------------------
 
     @staticmethod
@@ -158,16 +187,43 @@ class EngineShell(RealtimeTransportLayer):
             handle.cancel()
 
     def _ask_sink(self) -> None:
-        if self._sink is not None:
-            self._engine.report_heard(self._sink.heard_ms())
+        """Tell the engine what was heard on this connection; the sink counts from its first one."""
+        if self._sink is None or self._sink_began_at is None:
+            return
+        heard = self._asked(self._sink.heard_ms, None)
+        if heard is not None:
+            self._engine.report_heard(heard - self._sink_began_at)
+
+    async def _open_sink(self, link: Link) -> None:
+        """Get the sink ready for the format in force, while no audio can arrive."""
+        sink = self._sink
+        if sink is None:
+            return
+        link.hold(self)
+        try:
+            audio_format = None
+            while audio_format != self._engine.output_format:
+                audio_format = self._engine.output_format
+                await sink.open(audio_format)
+        finally:
+            link.release(self)
+        self._sink_format = audio_format
+
+    async def _reopen_sink(self, link: Link) -> None:
+        try:
+            await self._open_sink(link)
+        except Exception as error:  # noqa: BLE001 - a broken loudspeaker must not end the call
+            self._emit(ErrorEvent(error))
 
     def hold(self, who: object, /) -> None:
         """A consumer of events lags behind: stop reading (see `voxwire.listeners.Flow`)."""
+        self._laggards[id(who)] = who
         if self._link is not None:
             self._link.hold(who)
 
     def release(self, who: object, /) -> None:
         """It has caught up."""
+        self._laggards.pop(id(who), None)
         if self._link is not None:
             self._link.release(who)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ...errors import ProviderError
 from ..actions import Action, Emit
-from ..config import interrupt_response
+from ..interruption import stop_playback
 from ..items import InputAudio, MessageItem
 from ..transport_events import (
     DtmfReceived,
@@ -20,7 +21,16 @@ from ..transport_events import (
     UserTranscriptDelta,
 )
 from ..usage import transcription_usage_from_wire
-from .fields import Handler, WireEvent, history_updated, integer, mapping, string
+from .fields import (
+    Handler,
+    WireEvent,
+    content_index,
+    history_added,
+    history_updated,
+    integer,
+    mapping,
+    string,
+)
 
 if TYPE_CHECKING:
     from ..engine import RealtimeEngine
@@ -34,9 +44,10 @@ def speech_started(engine: RealtimeEngine, event: WireEvent, out: list[Action], 
     The service cancels its response itself when `interrupt_response` is on (its default);
     we silence the sink and say what was heard. When it is off, nothing is touched.
     """
-    if interrupt_response(engine.session):
+    if engine.session_interrupts:
         active = engine.responses.active_id
-        engine.stop_playback(out, now, (active,) if active else ())
+        news = active is not None and not engine.playback.is_discarded(active)
+        stop_playback(engine, out, now, active, cancelled=news)
     out.append(Emit(UserSpeechStarted(string(event, "item_id"), integer(event, "audio_start_ms"))))
 
 
@@ -51,7 +62,11 @@ def committed(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: 
     if not item_id:
         return
     previous = string(event, "previous_item_id") or None
-    item = MessageItem(item_id, "user", (InputAudio(),), "in_progress", previous)
+    known = engine.history.get(item_id)
+    if isinstance(known, MessageItem):
+        item = replace(known, previous_item_id=previous)
+    else:
+        item = MessageItem(item_id, "user", (InputAudio(),), "in_progress", previous)
     if engine.history.upsert(item, placed=previous is not None):
         out.append(Emit(HistoryAdded(item)))
         out.append(history_updated(engine))
@@ -59,10 +74,11 @@ def committed(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: 
 
 def transcription_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`conversation.item.input_audio_transcription.delta`."""
-    item_id, delta, index = string(event, "item_id"), string(event, "delta"), integer(event, "content_index")
+    item_id, delta, index = string(event, "item_id"), string(event, "delta"), content_index(event)
     if not item_id or not delta:
         return
-    engine.history.add_words(item_id, index, delta, role="user", audio=True)
+    if engine.history.add_words(item_id, index, delta, role="user", audio=True):
+        history_added(engine, item_id, out)
     out.append(Emit(UserTranscriptDelta(delta, item_id, index)))
     out.append(history_updated(engine))
 
@@ -76,11 +92,13 @@ def transcription_completed(engine: RealtimeEngine, event: WireEvent, out: list[
     item_id = string(event, "item_id")
     if not item_id or not isinstance(event.get("transcript"), str):
         return
-    index = integer(event, "content_index")
-    engine.history.set_words(item_id, index, string(event, "transcript"), role="user", audio=True)
+    words, index = string(event, "transcript"), content_index(event)
+    added = engine.history.set_words(item_id, index, words, role="user", audio=True)
     engine.history.set_status(item_id, "completed")
     item = engine.history.get(item_id)
     if item is not None:
+        if added:
+            out.append(Emit(HistoryAdded(item)))
         out.append(Emit(ItemUpdate(item)))
     out.append(history_updated(engine))
 

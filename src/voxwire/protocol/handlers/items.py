@@ -22,7 +22,7 @@ from ..transport_events import (
     McpToolCallCompleted,
     McpToolsListed,
 )
-from .fields import Handler, WireEvent, history_updated, mapping, string
+from .fields import Handler, WireEvent, content_index, history_updated, integer, mapping, string
 
 if TYPE_CHECKING:
     from ..engine import RealtimeEngine
@@ -35,7 +35,10 @@ def take_item(
 ) -> RealtimeItem | None:
     """Merge the event's item into the history and tell the listeners; None if it has none."""
     previous = string(event, "previous_item_id") or None
-    item = item_from_wire(mapping(event, "item"), previous_item_id=previous, default_status=default_status)
+    raw = mapping(event, "item")
+    if raw.get("type") == "function_call_output":
+        return _take_output(engine, raw, out)
+    item = item_from_wire(raw, previous_item_id=previous, default_status=default_status)
     if item is None:
         return None
     first = previous is None and item.item_id in engine.put_first
@@ -48,6 +51,17 @@ def take_item(
     out.append(Emit(ItemUpdate(merged)))
     out.append(history_updated(engine))
     return merged
+
+
+def _take_output(engine: RealtimeEngine, raw: WireEvent, out: list[Action]) -> RealtimeItem | None:
+    """The output of a tool call belongs to the call; news only if it was not put there when it was sent."""
+    call_id, output = string(raw, "call_id"), string(raw, "output")
+    before = engine.history.get_call(call_id)
+    item = engine.history.set_output(call_id, output, output_item_id=string(raw, "id") or None)
+    if item is not None and (before is None or before.output != item.output):
+        out.append(Emit(ItemUpdate(item)))
+        out.append(history_updated(engine))
+    return None
 
 
 def item_added(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
@@ -80,8 +94,14 @@ def item_retrieved(engine: RealtimeEngine, event: WireEvent, out: list[Action], 
 
 
 def item_truncated(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
-    """`conversation.item.truncated`: ask what is left, since the event does not say."""
-    item_id = string(event, "item_id")
+    """`conversation.item.truncated`: ask what is left, since the event does not say.
+
+    The cut may be news to us: the service makes it itself where it plays the audio (WebRTC, SIP).
+    """
+    item_id, index = string(event, "item_id"), content_index(event)
+    if item_id in engine.history and not engine.history.was_cut(item_id, index):
+        engine.history.truncate(item_id, index, integer(event, "audio_end_ms"), None)
+        out.append(history_updated(engine))
     if item_id and engine.options.confirm_truncation:
         engine.awaiting_heard.add(item_id)
         out.append(_retrieve(engine, item_id))

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 from ...errors import WireError
 from .. import wire
 from ..actions import Action, CancelTimer, Emit, Play
+from ..history import MAX_PARTS
+from ..interruption import check_playback
 from ..transport_events import AudioDone, AudioEvent, AudioStarted, ErrorEvent, TextDelta, TranscriptDelta
-from .fields import Handler, WireEvent, history_updated, integer, string
+from .fields import Handler, WireEvent, content_index, history_added, history_updated, string
 
 if TYPE_CHECKING:
     from ..engine import RealtimeEngine
@@ -20,7 +22,9 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
     """`response.output_audio.delta`: 50 times a second and session, so no detours."""
     response_id = event.get("response_id")
     item_id = event.get("item_id")
-    if not isinstance(response_id, str) or not isinstance(item_id, str):
+    if not isinstance(response_id, str):
+        response_id = engine.responses.active_id or ""
+    if not isinstance(item_id, str):
         return
     playback = engine.playback
     if playback.is_discarded(response_id):
@@ -33,27 +37,26 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
     if not data:
         return
     index = event.get("content_index", 0)
-    if not isinstance(index, int):
+    if type(index) is not int or not 0 <= index < MAX_PARTS:
         index = 0
-    audio_format = engine.output_format
     engine.has_spoken = True
-    if playback.received(response_id, item_id, index, len(data) / audio_format.bytes_per_ms, now):
+    if playback.received(response_id, item_id, index, len(data) / engine.output_bytes_per_ms, now):
         out.append(CancelTimer("playback"))
         out.append(Emit(AudioStarted(item_id, response_id)))
-    out.append(Play(AudioEvent(data, item_id, response_id, index, audio_format)))
+    out.append(Play(AudioEvent(data, item_id, response_id, index, engine.output_format)))
 
 
 def audio_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`response.output_audio.done`: all received; the listener is still listening."""
-    item_id, index = string(event, "item_id"), integer(event, "content_index")
+    item_id, index = string(event, "item_id"), content_index(event)
     engine.playback.part_done(item_id, index)
     out.append(Emit(AudioDone(item_id, string(event, "response_id"), index)))
-    out += engine.check_playback(now)
+    out += check_playback(engine, now)
 
 
 def transcript_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`response.output_audio_transcript.delta`."""
-    item_id, delta, index = string(event, "item_id"), string(event, "delta"), integer(event, "content_index")
+    item_id, delta, index = string(event, "item_id"), string(event, "delta"), content_index(event)
     response_id = string(event, "response_id")
     if not item_id or not delta:
         return
@@ -63,7 +66,7 @@ def transcript_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action]
 
 def text_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`response.output_text.delta`."""
-    item_id, delta, index = string(event, "item_id"), string(event, "delta"), integer(event, "content_index")
+    item_id, delta, index = string(event, "item_id"), string(event, "delta"), content_index(event)
     response_id = string(event, "response_id")
     if not item_id or not delta:
         return
@@ -75,8 +78,9 @@ def _merge_words(
     engine: RealtimeEngine, event: WireEvent, out: list[Action], words: str, *, audio: bool
 ) -> None:
     if string(event, "response_id") not in engine.responses.out_of_band:
-        item_id, index = string(event, "item_id"), integer(event, "content_index")
-        engine.history.add_words(item_id, index, words, role="assistant", audio=audio)
+        item_id, index = string(event, "item_id"), content_index(event)
+        if engine.history.add_words(item_id, index, words, role="assistant", audio=audio):
+            history_added(engine, item_id, out)
         out.append(history_updated(engine))
 
 
@@ -95,8 +99,9 @@ def _settle_words(
 ) -> None:
     item_id = string(event, "item_id")
     if item_id and words and string(event, "response_id") not in engine.responses.out_of_band:
-        index = integer(event, "content_index")
-        engine.history.set_words(item_id, index, words, role="assistant", audio=audio)
+        index = content_index(event)
+        if engine.history.set_words(item_id, index, words, role="assistant", audio=audio):
+            history_added(engine, item_id, out)
         out.append(history_updated(engine))
 
 

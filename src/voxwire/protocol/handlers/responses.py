@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from .. import commands
-from ..actions import Action, CancelTimer, Emit, Send
+from ..actions import Action, CancelTimer, Emit
+from ..interruption import cancel, check_playback
 from ..items import FunctionCallItem
 from ..transport_events import FunctionCall, TurnDone, TurnStarted, UsageUpdate
 from ..usage import usage_from_wire
@@ -29,7 +29,7 @@ def response_created(engine: RealtimeEngine, event: WireEvent, out: list[Action]
         out.append(CancelTimer("response"))
     if withdrawn:
         engine.playback.discard(response_id)
-        out.append(Send(commands.cancel_response(response_id, engine.ids)))
+        out.append(cancel(engine, response_id))
     out.append(Emit(TurnStarted(response_id, response)))
     out += engine.send_creates(engine.responses.advance(), now)
 
@@ -40,7 +40,11 @@ def response_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], n
     response_id = string(response, "id")
     output = _output(response)
     for item in output:
-        _announce(engine, item, response_id, out, None)
+        # Some services tell of a call only here.
+        if item.get("type") == "function_call" and string(item, "id") not in engine.history:
+            output_item_done(engine, {"response_id": response_id, "item": item}, out, now)
+        else:
+            _announce(engine, item, response_id, out, None)
     usage = usage_from_wire(response.get("usage"))
     engine.usage = engine.usage + usage
     engine.playback.response_done(response_id)
@@ -58,10 +62,11 @@ def response_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], n
             )
         )
     )
-    out += engine.check_playback(now)
-    out += engine.send_creates(engine.responses.done(response_id), now)
+    out += check_playback(engine, now)
     if engine.calls.response_done(response_id):
-        out += engine.request_response(None, now)
+        # Before the next is sent, so that it may become one with a request that waits.
+        out += engine.go_on(now)
+    out += engine.send_creates(engine.responses.done(response_id), now)
 
 
 def _output(response: WireEvent) -> tuple[Mapping[str, Any], ...]:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ...errors import AuthenticationError, ProviderError
 from ..actions import Action, Emit
-from ..config import output_format
 from ..machines import CONNECTION
-from ..transport_events import ErrorEvent, SessionUpdated
+from ..transport_events import ErrorEvent
 from .fields import Handler, WireEvent, mapping, string
 
 if TYPE_CHECKING:
@@ -19,14 +18,15 @@ __all__ = ["HANDLERS", "error_from_wire"]
 RETRYABLE_CODES: Final = frozenset(
     {"rate_limit_exceeded", "server_error", "service_unavailable", "overloaded"}
 )
+NOTHING_TO_CANCEL: Final = "response_cancel_not_active"
 KEY_CODES: Final = frozenset({"invalid_api_key", "authentication_error", "expired_api_key"})
 
 
 def session_created(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`session.created`: the service is there, with its defaults."""
-    _take_over(engine, event, out)
     if engine.connection != "greeting":
-        return
+        return  # said too late: what we configured is in force by now
+    engine.take_session(mapping(event, "session"), out)
     if engine.configure_event_id is None:
         out += engine.become_ready("created, nothing to configure")
     else:
@@ -35,15 +35,10 @@ def session_created(engine: RealtimeEngine, event: WireEvent, out: list[Action],
 
 def session_updated(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`session.updated`: our configuration is in force."""
-    _take_over(engine, event, out)
+    engine.settings.accepted()
+    engine.take_session(mapping(event, "session"), out)
     if engine.connection in ("greeting", "configuring"):
         out += engine.become_ready("configured")
-
-
-def _take_over(engine: RealtimeEngine, event: WireEvent, out: list[Action]) -> None:
-    engine.session = mapping(event, "session")
-    engine.output_format = output_format(engine.session)
-    out.append(Emit(SessionUpdated(engine.session)))
 
 
 def error_from_wire(event: WireEvent) -> ProviderError:
@@ -66,14 +61,14 @@ def error_from_wire(event: WireEvent) -> ProviderError:
 def error(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`error`: about our configuration, about a create, or about anything else."""
     problem = error_from_wire(event)
-    about_config = engine.configure_event_id is not None and problem.event_id in (
-        engine.configure_event_id,
-        None,
-    )
-    if engine.connection in ("greeting", "configuring") and (about_config or problem.event_id is None):
+    about_config = problem.event_id in (engine.configure_event_id, None)
+    if engine.connection in ("greeting", "configuring") and about_config:
         out.append(Emit(ErrorEvent(problem, event)))
         out += engine.fail(problem)
         return
+    engine.settings.refused(problem.event_id)
+    if problem.code == NOTHING_TO_CANCEL and problem.event_id in engine.cancels:
+        return  # the response ended while our cancel was on its way
     handled, creates = engine.responses.failed(problem.event_id, problem.code, problem.message)
     if not handled:
         out.append(Emit(ErrorEvent(problem, event)))

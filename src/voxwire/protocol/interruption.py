@@ -1,0 +1,85 @@
+"""Stopping a reply: silence first, then the cut, then the news; and noticing its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import commands
+from .actions import Action, CancelTimer, Emit, Send, SetTimer, StopPlayback
+from .history import HistoryView
+from .transport_events import AudioInterrupted, AudioStopped, HistoryUpdated
+
+if TYPE_CHECKING:
+    from .engine import RealtimeEngine
+
+__all__ = ["cancel", "check_playback", "interrupt", "stop_playback"]
+
+MIN_WAIT = 0.01
+"""Seconds between two looks at a sink that has almost finished."""
+
+
+def interrupt(engine: RealtimeEngine, now: float) -> list[Action]:
+    """The user wants the current reply to stop, in whatever state it is."""
+    out: list[Action] = []
+    active = engine.responses.active_id
+    response_id = engine.responses.interrupt()
+    if response_id is not None:
+        out.append(cancel(engine, response_id))
+    unfinished = stop_playback(engine, out, now, active, cancelled=response_id is not None)
+    # Those outside the conversation are not the current response, but are heard all the same.
+    out += [cancel(engine, other) for other in unfinished if other in engine.responses.out_of_band]
+    return out
+
+
+def cancel(engine: RealtimeEngine, response_id: str) -> Send:
+    """Cancel a response; that it may have ended meanwhile is no error."""
+    event = commands.cancel_response(response_id, engine.ids)
+    engine.cancels.add(event["event_id"])
+    return Send(event)
+
+
+def stop_playback(
+    engine: RealtimeEngine, out: list[Action], now: float, active: str | None, *, cancelled: bool
+) -> tuple[str, ...]:
+    """Silence the sink, tell the service what was heard, then tell the listeners.
+
+    Args:
+        active: the response being generated; its audio is not played any more.
+        cancelled: whether there is something to tell of even if nothing is heard.
+
+    Returns:
+        The responses that were being heard and had more to say.
+    """
+    playback = engine.playback
+    if playback.finish(now):
+        out += [CancelTimer("playback"), Emit(AudioStopped())]
+    was_playing = playback.playing
+    result = playback.interrupt(now, (active,) if active else ())
+    if not was_playing and not cancelled:
+        return ()
+    if was_playing:
+        # Silence first: it is what the user is waiting for.
+        out.insert(0, StopPlayback(result.heard_ms))
+        out.append(CancelTimer("playback"))
+    # The conversation knows nothing of what was said outside of it.
+    cuts = [cut for cut in result.cuts if cut.response_id not in engine.responses.out_of_band]
+    for cut in cuts:
+        where = cut.truncation
+        out.append(Send(commands.truncate(where, engine.ids)))
+        engine.history.truncate(where.item_id, where.content_index, where.audio_end_ms, cut.received_ms)
+    out.append(Emit(AudioInterrupted(tuple(cut.truncation for cut in cuts))))
+    if was_playing:
+        out.append(Emit(AudioStopped(interrupted=True)))
+    if cuts:
+        out.append(Emit(HistoryUpdated(HistoryView(engine.history))))
+    return result.unfinished
+
+
+def check_playback(engine: RealtimeEngine, now: float) -> list[Action]:
+    """Look whether the listener has heard everything; if not, look again later."""
+    if engine.playback.finish(now):
+        return [CancelTimer("playback"), Emit(AudioStopped())]
+    if engine.playback.playing and engine.playback.all_received():
+        wait = max(engine.playback.remaining_ms(now) / 1000, MIN_WAIT)
+        return [SetTimer("playback", now + wait)]
+    return []
