@@ -177,6 +177,24 @@ async def test_sessions_limit(lab: Any, kit: dict[str, Any]) -> None:
             await client.next()
 
 
+async def test_places_count_from_the_handshake(kit: dict[str, Any]) -> None:
+    service = service_of(create_app(limits=Limits(sessions=2), **kit))
+    service.admit()
+    service.admit()
+    with pytest.raises(Refusal, match="most that this server takes"):
+        service.admit()
+    waiting = asyncio.create_task(service.drain(10))
+    service.leave()
+    service.admit()
+    service.leave()
+    assert not waiting.done()
+    service.leave()
+    await waiting
+    service.admit()
+    await service.drain(0.01)
+    assert service.sessions == 1
+
+
 async def test_mounted_into_another_application(lab: Any, kit: dict[str, Any]) -> None:
     from starlette.applications import Starlette
     from starlette.routing import Mount

@@ -154,14 +154,17 @@ class _StarletteSocket:
 async def _realtime(service: RealtimeService, websocket: WebSocket) -> None:
     try:
         engine = _admit(service, websocket)
-        service.admit()
         service.prepare()
+        service.admit()
     except ClientError as exc:
         await _deny(websocket, exc.status if isinstance(exc, Refusal) else 400, exc)
         return
     offered: list[str] = websocket.scope.get("subprotocols") or []
-    await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-    await service.serve(engine, _StarletteSocket(websocket))
+    try:
+        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        await service.serve(engine, _StarletteSocket(websocket))
+    finally:
+        service.leave()
 
 
 def _admit(service: RealtimeService, websocket: WebSocket) -> Any:

@@ -121,6 +121,7 @@ class EmbeddedServer:
         if task is None or server is None or service is None:
             return
         service.shut_down()
+        await service.drain(STOP_SECONDS)
         server.should_exit = True
         await task
         await service.close()
@@ -160,6 +161,6 @@ def _make_server(app: Any, options: ServerOptions) -> uvicorn.Server:
         lifespan="off",
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_graceful_shutdown=1,
     )
     return Quiet(config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping
@@ -27,6 +29,7 @@ _CLIENT_SECRET = obj(
     }
 )
 _SECRET_SECONDS = 600
+GOODBYE = "The server is shutting down."
 
 
 def _new_id(prefix: str) -> str:
@@ -57,23 +60,38 @@ class RealtimeService:
         self._components: _Components | None = None
         self._connections: set[Connection] = set()
         self._closed = False
+        self._admitted = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     @property
     def sessions(self) -> int:
-        """Sessions that are open."""
-        return len(self._connections)
+        """Sessions that are open or being opened."""
+        return self._admitted
 
     def admit(self) -> None:
-        """Raise `Refusal` if no other session may be opened."""
+        """Take a place for a session; `leave` gives it back.
+
+        Raises:
+            Refusal: there is none.
+        """
         if self._closed:
-            raise Refusal(503, "The server is shutting down.", code="server_shutdown", type="server_error")
-        if len(self._connections) >= self.limits.sessions:
+            raise Refusal(503, GOODBYE, code="server_shutdown", type="server_error")
+        if self._admitted >= self.limits.sessions:
             raise Refusal(
                 429,
                 f"{self.limits.sessions} sessions are open, the most that this server takes. Try again later.",
                 code="too_many_sessions",
                 type="rate_limit_error",
             )
+        self._admitted += 1
+        self._empty.clear()
+
+    def leave(self) -> None:
+        """The session of a place has ended."""
+        self._admitted -= 1
+        if not self._admitted:
+            self._empty.set()
 
     # -- components -------------------------------------------------------------------------
 
@@ -165,6 +183,8 @@ class RealtimeService:
         """Run a session on a socket until it ends."""
         connection = Connection(engine, socket, self._speech(), self.limits, self.options.pace)
         self._connections.add(connection)
+        if self._closed:  # since the handshake began
+            connection.shut_down(GOODBYE)
         try:
             await connection.run()
         finally:
@@ -174,7 +194,13 @@ class RealtimeService:
         """Refuse new sessions and end those that are open (close code 1001)."""
         self._closed = True
         for connection in tuple(self._connections):
-            connection.shut_down("The server is shutting down.")
+            connection.shut_down(GOODBYE)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until no session is open, for so many seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._empty.wait()
 
     async def close(self) -> None:
         """Shut down and release the components that were made by name; idempotent."""

@@ -224,6 +224,21 @@ def test_too_large_counts_bytes(make_bench: Any) -> None:
     assert bench.error(bench.take(bench.engine.receive_text(fits, 0)))["code"] == "response_cancel_not_active"
 
 
+def test_deep_nesting_is_refused_not_fatal(bench: Any) -> None:
+    for depth, code in ((99, None), (101, "object_above_max_depth"), (5000, None)):
+        deep = '{"a":' * depth + "1" + "}" * depth
+        tool = f'{{"type":"function","name":"f","parameters":{deep}}}'
+        text = f'{{"type":"session.update","session":{{"type":"realtime","tools":[{tool}]}}}}'
+        events = bench.take(bench.engine.receive_text(text, bench.now))
+        if depth == 99:
+            assert events[0]["type"] == "session.updated"
+        elif code:
+            assert bench.error(events)["code"] == code
+            assert bench.error(events)["param"] == "session.tools[0].parameters"
+        else:
+            assert bench.error(events)["type"] == "invalid_request_error"
+
+
 def test_update_is_all_or_nothing(bench: Any) -> None:
     before = json.dumps(bench.engine.session)
     bench.error(bench.update(instructions="new", audio={"output": {"speed": 9}}))

@@ -18,6 +18,7 @@ from .schema import (
     any_of,
     array,
     boolean,
+    free_form,
     integer,
     nullable,
     number,
@@ -104,7 +105,7 @@ _INPUT = obj(
         "turn_detection": nullable(_TURN_DETECTION),
     }
 )
-_VOICE = any_of("a string", text(128, 1), any_mapping)
+_VOICE = any_of("a string", text(128, 1), free_form)
 _OUTPUT = obj({"format": AUDIO_FORMAT, "voice": _VOICE, "speed": number(0.25, 1.5)})
 
 _FUNCTION = obj(
@@ -112,12 +113,12 @@ _FUNCTION = obj(
         "type": text(),
         "name": text(128, 1),
         "description": nullable(text()),
-        "parameters": nullable(any_mapping),
+        "parameters": nullable(free_form),
         "strict": nullable(boolean),
     },
     required=("name",),
 )
-_TOOL = tagged("type", {"function": _FUNCTION, "mcp": any_mapping})
+_TOOL = tagged("type", {"function": _FUNCTION, "mcp": free_form})
 _TOOLS = array(_TOOL, 512)
 _TOOL_CHOICE = any_of(
     "one of 'none', 'auto', 'required', or an object",
@@ -126,13 +127,13 @@ _TOOL_CHOICE = any_of(
         "type",
         {
             "function": obj({"type": text(), "name": text(128, 1)}, required=("name",)),
-            "mcp": any_mapping,
+            "mcp": free_form,
         },
     ),
 )
 _MODALITIES: Check = array(one_of("text", "audio"), 1, 1)
 _MAX_TOKENS = any_of("an integer between 1 and 4096 or 'inf'", one_of("inf"), integer(1, 4096))
-_REASONING = nullable(any_mapping)
+_REASONING = nullable(free_form)
 
 
 def METADATA(value: Any, param: str) -> dict[str, str]:  # noqa: N802 - a check, used like the constants
@@ -157,7 +158,7 @@ _COMMON: dict[str, Check] = {
     "output_modalities": _MODALITIES,
     "max_output_tokens": _MAX_TOKENS,
     "reasoning": _REASONING,
-    "prompt": nullable(any_mapping),
+    "prompt": nullable(free_form),
     "temperature": number(0, 2),
 }
 RESPONSE: dict[str, Check] = {
@@ -168,7 +169,7 @@ RESPONSE: dict[str, Check] = {
 }
 """The parameters of `response.create`, without `input`."""
 
-_TRUNCATION = any_of("'auto', 'disabled' or an object", one_of("auto", "disabled"), any_mapping)
+_TRUNCATION = any_of("'auto', 'disabled' or an object", one_of("auto", "disabled"), free_form)
 _INCLUDE = nullable(array(one_of("item.input_audio_transcription.logprobs"), 16))
 _REALTIME = obj(
     {
@@ -176,7 +177,7 @@ _REALTIME = obj(
         "type": text(),
         "model": text(256),
         "audio": obj({"input": _INPUT, "output": _OUTPUT}),
-        "tracing": nullable(any_of("'auto' or an object", one_of("auto"), any_mapping)),
+        "tracing": nullable(any_of("'auto' or an object", one_of("auto"), free_form)),
         "truncation": _TRUNCATION,
         "include": _INCLUDE,
     }

@@ -21,6 +21,7 @@ __all__ = [
     "array",
     "base64_audio",
     "boolean",
+    "free_form",
     "integer",
     "listed",
     "missing",
@@ -224,6 +225,31 @@ def any_mapping(value: Any, param: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _wrong_type(param, "an object", value)
     return dict(cast("Mapping[str, Any]", value))
+
+
+MAX_DEPTH = 100
+"""Nesting of free-form objects: what copies them later calls itself for each level."""
+
+
+def free_form(value: Any, param: str) -> dict[str, Any]:
+    """An object with anything in it, nested within reason."""
+    given = any_mapping(value, param)
+    level: list[Any] = [given]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return given
+    raise ClientError(
+        f"Invalid '{param}': nested more than {MAX_DEPTH} levels deep.",
+        code="object_above_max_depth",
+        param=param,
+    )
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value).values()
+    return list(cast("Sequence[Any]", value)) if isinstance(value, list) else ()
 
 
 def obj(fields: Mapping[str, Check], required: Iterable[str] = ()) -> Check:
