@@ -112,8 +112,8 @@ class EventStream(AsyncIterator[Any]):
     def __aiter__(self) -> EventStream:
         return self
 
-    async def __anext__(self) -> Any:
-        return await self._mailbox.get()
+    def __anext__(self) -> Coroutine[Any, Any, Any]:
+        return self._mailbox.get()
 
     def close(self) -> None:
         """Stop receiving; what is still in the mailbox can be read."""
@@ -219,6 +219,8 @@ class Listeners:
         """Whether anybody would hear an event of this name."""
         if name in self._table:
             return True
+        if not self._streams:
+            return False
         return any(_in_stream(name, names) for names in self._streams.values())
 
     def emit(self, name: str, event: Any) -> None:

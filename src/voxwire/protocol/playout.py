@@ -46,10 +46,11 @@ class PlayoutModel:
         Raises:
             ValueError: if `ms` is negative or not finite.
         """
-        if not (math.isfinite(ms) and ms >= 0):
+        if not 0 <= ms < math.inf:
             raise ValueError(f"a piece of audio cannot last {ms!r} ms")
-        now = self._advance(now)
-        start = now if self._idle_at is None else max(self._idle_at, now)
+        start = self._advance(now)
+        if self._idle_at is not None and self._idle_at > start:
+            start = self._idle_at
         self._idle_at = start + ms / 1000
         self._written += ms
         return start
@@ -80,5 +81,6 @@ class PlayoutModel:
         return self._idle_at
 
     def _advance(self, now: float) -> float:
-        self._now = max(self._now, now)
+        if now > self._now:  # noqa: PLR1730 - asked for every piece of audio, and `max` is a call
+            self._now = now
         return self._now

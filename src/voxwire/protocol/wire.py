@@ -116,7 +116,11 @@ def decode(
             deeper than `MAX_DEPTH`, has an integer beyond Python's digit limit, is not an
             object, or has no string `type`. No other exception is raised.
     """
-    text = _text(message, max_bytes)
+    # No character has more than four bytes, so that most text need not be looked at.
+    if isinstance(message, str) and len(message) * 4 <= max_bytes:
+        text = message
+    else:
+        text = _text(message, max_bytes)
     try:
         event = _codec.loads(text)
     except json.JSONDecodeError as error:
@@ -128,8 +132,8 @@ def decode(
     if not isinstance(event, dict):
         raise WireError(f"the message is a JSON {type(event).__name__}, not an object")
     event = cast("dict[str, Any]", event)
-    # Without that many brackets it cannot be that deep: the walk is for the few large events.
-    if text.count("{") + text.count("[") > MAX_DEPTH and _exceeds_depth(event):
+    # Audio is a flat object, which is told faster than its brackets are counted.
+    if (text.find("{", 1) > 0 or "[" in text) and _exceeds_depth(text, event):
         raise _too_deep()
     if not isinstance(event.get("type"), str):
         raise WireError("the message has no string 'type'")
@@ -158,7 +162,10 @@ def _too_deep() -> WireError:
     return WireError(f"the message is nested deeper than {MAX_DEPTH} levels")
 
 
-def _exceeds_depth(event: dict[str, Any]) -> bool:
+def _exceeds_depth(text: str, event: dict[str, Any]) -> bool:
+    # Without that many brackets it cannot be that deep: the walk is for the few large events.
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return False
     level: list[Any] = [event]
     for _ in range(MAX_DEPTH):
         level = [
