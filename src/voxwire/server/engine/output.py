@@ -33,7 +33,6 @@ class _Running:
     options: dict[str, Any]
     context: list[ServerItem]
     waiting: set[str] = field(default_factory=set[str])
-    launched: bool = False
 
 
 class OutputSide:
@@ -161,7 +160,7 @@ class OutputSide:
         """The text of an item is there, or will never be."""
         for entry in list(self._running.values()):
             entry.waiting.discard(item_id)
-            if not entry.waiting and not entry.launched:
+            if not entry.waiting and entry.response.state == "waiting":
                 self._launch(entry)
 
     def forget(self, item_id: str, now: float) -> None:
@@ -171,9 +170,8 @@ class OutputSide:
         self.understood(item_id, now)
 
     def _launch(self, entry: _Running) -> None:
-        entry.launched = True
         options, response = entry.options, entry.response
-        response.given = count_items(entry.context, options["instructions"])
+        response.launch(count_items(entry.context, options["instructions"]))
         taken = {"instructions", "tools", "tool_choice", "model", "output_modalities", "input", "audio"}
         request = ResponseRequest(
             instructions=options["instructions"],
@@ -271,7 +269,7 @@ class OutputSide:
         self._playing_until = now
 
     def _stop(self, entry: _Running, reason: str, now: float) -> None:
-        if entry.launched:
+        if entry.response.state == "making":
             self._out.do(CancelResponse(entry.response.id))
         self._end(entry, "cancelled", now, reason=reason)
 

@@ -1,15 +1,6 @@
 """One response: its output items, their events in the service's order, its end.
 
-=============  ==============================  =======================================
-state          by                              then
-=============  ==============================  =======================================
-in_progress    the reply is over               completed
-in_progress    client, new speech              cancelled (client_cancelled, turn_detected)
-in_progress    token limit, content filter     incomplete (max_output_tokens, content_filter)
-in_progress    an error                        failed
-=============  ==============================  =======================================
-
-Nothing leaves the four final states.
+Its states are the table `machines.RESPONSE`.
 """
 
 from __future__ import annotations
@@ -23,6 +14,7 @@ from ...protocol.formats import AudioFormat
 from .conversation import Conversation
 from .errors import ClientError
 from .items import ItemAudio, ServerItem, public
+from .machines import RESPONSE
 from .outbox import Outbox
 from .transcripts import Alignment, SpokenWord
 from .usage import TokenCount, audio_tokens, text_tokens, usage_to_wire
@@ -89,7 +81,7 @@ class Response:
         self.id = out.new_id("resp_")
         self.settings = settings
         self.in_band = conversation is not None
-        self.status: Literal["in_progress"] | FinalStatus = "in_progress"
+        self.state = RESPONSE.initial
         self.given = TokenCount()
         self.output: list[ServerItem] = []
         self.spoke = False
@@ -102,7 +94,17 @@ class Response:
     @property
     def running(self) -> bool:
         """Not over yet."""
-        return self.status == "in_progress"
+        return self.state in ("waiting", "making")
+
+    @property
+    def status(self) -> str:
+        """The state, as the wire has it."""
+        return "in_progress" if self.running else self.state
+
+    def launch(self, given: TokenCount) -> None:
+        """It is being made from now on, from so many tokens."""
+        self.state = RESPONSE.step(self.state, "understood")
+        self.given = given
 
     @property
     def called_tools(self) -> bool:
@@ -216,7 +218,7 @@ class Response:
         if not self.running:
             return
         self._close_message("completed" if status == "completed" else "incomplete")
-        self.status = status
+        self.state = RESPONSE.step(self.state, status)
         if status != "completed":
             self._status_details = {"type": status}
             if reason is not None:

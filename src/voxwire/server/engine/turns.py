@@ -1,11 +1,7 @@
 """Turn detection: a state table over the probabilities of a voice activity detector.
 
-============  =========================================  ==============================
-state         when                                       then
-============  =========================================  ==============================
-quiet         speech lasted `ONSET_MS`                   `Started`, speaking
-speaking      silence lasted as long as the mode asks    `Stopped`, quiet
-============  =========================================  ==============================
+The table is `machines.TURN`. A turn begins when speech has lasted `ONSET_MS`, and ends when
+silence has lasted as long as the mode asks for.
 
 `server_vad` asks for `silence_duration_ms`. `semantic_vad` asks for longer while what was
 recognised so far looks unfinished; the bounds per eagerness (8, 4 and 2 s) are the service's.
@@ -17,6 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from .machines import TURN
 
 __all__ = ["Started", "Stopped", "TurnDetector", "TurnEvent", "semantic_silence_ms"]
 
@@ -90,11 +88,16 @@ class TurnDetector:
     """
 
     def __init__(self, settings: Mapping[str, Any], position_ms: float = 0.0) -> None:
-        self.speaking = False
+        self._state = TURN.initial
         self.position_ms = position_ms
         self._speech_ms = 0.0
         self._silence_ms = 0.0
         self.configure(settings)
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a turn is going on."""
+        return self._state == "speaking"
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Use other settings from the next frame on; a turn that has begun goes on."""
@@ -116,7 +119,7 @@ class TurnDetector:
         if self._speech_ms < ONSET_MS:
             return None
         start = max(self.position_ms - self._speech_ms - self.padding_ms, 0.0)
-        self.speaking, self._silence_ms = True, 0.0
+        self._state, self._silence_ms = TURN.step(self._state, "speech"), 0.0
         return Started(start)
 
     def _while_speaking(self, probability: float, frame_ms: float, partial: str) -> TurnEvent | None:
@@ -127,10 +130,13 @@ class TurnDetector:
         wait = self._wait_ms if self._eagerness is None else semantic_silence_ms(self._eagerness, partial)
         if self._silence_ms < wait:
             return None
-        self.end_turn()
+        self._over("silence")
         return Stopped(self.position_ms)
 
     def end_turn(self) -> None:
-        """The turn was ended from outside (a commit, a clear)."""
-        self.speaking = False
+        """The turn, if there is one, was ended from outside (a commit)."""
+        self._over("ended by the client")
+
+    def _over(self, event: str) -> None:
+        self._state = TURN.step(self._state, event)
         self._speech_ms = self._silence_ms = 0.0
