@@ -82,8 +82,9 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     context_first = False
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             raise UserError(
-                f"tool {name!r} takes {str(parameter)!r}; a model can only fill in named parameters"
+                f"tool {name!r} takes {stars}{parameter.name}; a model can only fill in named parameters"
             )
         annotation = hints.get(parameter.name, Any)
         positional_only = parameter.kind is parameter.POSITIONAL_ONLY
