@@ -3,15 +3,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import struct
+import sys
 from array import array
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from voxwire.errors import AuthenticationError, ConfigError, ConnectError, MissingExtraError, ProviderError
-from voxwire.server.speech import processes
 from voxwire.server.speech.base import Speech, SynthesisRequest
 from voxwire.server.speech.processes import ProcessGate, read_wav
 from voxwire.server.speech.synth_espeak import EspeakHelperSynthesizer, EspeakSynthesizer
@@ -45,7 +46,7 @@ async def test_every_word_once_in_order_inside_the_audio(synthesizer: Any) -> No
     words = [word for piece in pieces for word in piece.words]
     assert [TEXT[w.start : w.end] for w in words] == TEXT.split()
     assert all(w.start_ms <= w.end_ms for w in words)
-    assert all(a.end_ms <= b.start_ms + 0.01 for a, b in zip(words, words[1:], strict=False))
+    assert all(a.end_ms <= b.start_ms + 0.01 for a, b in pairwise(words))
     total = sum(len(piece.pcm) for piece in pieces) * 500 / synthesizer.sample_rate
     assert 2500 < total < 12_000
     assert words[-1].end_ms <= total
@@ -182,9 +183,7 @@ async def test_helper_reports_an_unusable_voice(monkeypatch: pytest.MonkeyPatch)
     pytest.importorskip("espeakng_loader")
     synthesizer = EspeakHelperSynthesizer()
     assert await speak(synthesizer, "hi", voice="espeak:nonsense"), "falls back to en-us"
-    monkeypatch.setattr(
-        processes.sys if hasattr(processes, "sys") else __import__("sys"), "executable", "/bin/false"
-    )
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ProviderError, match="status 1"):
         await speak(synthesizer, "hi")
     await synthesizer.close()

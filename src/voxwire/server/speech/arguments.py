@@ -32,8 +32,7 @@ _PLACE_ENDS = word_set(
 _DAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _DATE = re.compile(
-    rf"\b(?:(?:next|this|on)\s+)?((?:(?<=next )|)(?:today|tonight|tomorrow|yesterday|{_DAYS}|(?:{_MONTHS})\s+\w+|"
-    r"\d{4}-\d\d-\d\d|next\s+(?:week|month)))\b",
+    rf"\b((?:next\s+)?(?:today|tonight|tomorrow|yesterday|{_DAYS}|(?:{_MONTHS})\s+\w+|\d{{4}}-\d\d-\d\d|week|month))\b",
     re.IGNORECASE,
 )
 _TIME = re.compile(
@@ -41,6 +40,7 @@ _TIME = re.compile(
     r"(?<=at )(?:\w+)(?:\s+(?:o'clock|am|pm|thirty|fifteen))?)(?:\b|$)",
     re.IGNORECASE,
 )
+_NOT_NAMES = word_set("today tonight tomorrow yesterday next week month of the and")
 _PERSON = re.compile(
     r"\b(?:my name is|name is|i am|i'm|this is|called|named|under the name(?: of)?|for|to|with)\s+([A-Z][\w'\u2019-]*(?:\s+[A-Z][\w'\u2019-]*)*)"
 )
@@ -249,6 +249,6 @@ def _tidy(text: str | None, parameter: str = "name") -> str | None:
     """Give names their capitals where a recogniser wrote them without."""
     if text is None or not set(parameter.lower().split("_")) & (_PLACES | _DATES | _NAMES):
         return text
-    if text != text.lower() or text in {"today", "tonight", "tomorrow", "yesterday"}:
+    if text != text.lower() or text in _NOT_NAMES:
         return text
-    return " ".join(word[:1].upper() + word[1:] for word in text.split())
+    return " ".join(word if word in _NOT_NAMES else word[:1].upper() + word[1:] for word in text.split())

@@ -24,6 +24,7 @@ __all__ = ["main"]
 
 _BYTES_PER_SECOND = 32_000
 _MAX_WAITING_BYTES = 60 * _BYTES_PER_SECOND
+_NEXT = b"N"
 
 
 @dataclass
@@ -44,12 +45,17 @@ class _Worker:
         self._jobs: dict[int, _Job] = {}
 
     def handle(self, kind: bytes, number: int, payload: bytes) -> None:
+        self._guarded(kind, number, payload)
+        while (following := self._next_waiting()) is not None:
+            self._guarded(_NEXT, following, b"")
+
+    def _guarded(self, kind: bytes, number: int, payload: bytes) -> None:
+        """Do one thing for one utterance; what goes wrong is that utterance's failure alone."""
         job = self._jobs.get(number)
         try:
             if kind == b"S":
                 order: dict[str, Any] = json.loads(payload)
                 self._jobs[number] = _Job(tuple(order["phrases"]))
-                self._begin(number)
             elif job is None:
                 return  # audio still on its way for an utterance that failed or was cancelled
             elif kind == b"A":
@@ -59,23 +65,29 @@ class _Worker:
                 self._finish(number, job)
             elif kind == b"C":
                 self._release(number)
+            elif kind == _NEXT:
+                self._begin(number, job)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             self._release(number)
             self._send(b"E", number, f"{type(error).__name__}: {error}")
 
-    def _begin(self, number: int) -> None:
-        job = self._jobs[number]
-        if not self._free and self._more > 0:
+    def _next_waiting(self) -> int | None:
+        """An utterance that can begin now, because a slot is free."""
+        if not self._free and not self._more:
+            return None
+        return next((number for number, job in self._jobs.items() if job.decoders is None), None)
+
+    def _begin(self, number: int, job: _Job) -> None:
+        if not self._free:
             self._more -= 1
             self._free.append(DecoderSet())
-        if not self._free:
-            return
         job.decoders = self._free.pop()
         job.utterance = Utterance(job.decoders, job.phrases)
         if job.waiting:
-            audio = bytes(job.waiting)
+            self._decode(number, job.utterance, bytes(job.waiting))
             job.waiting.clear()
-            self._decode(number, job.utterance, audio)
+        if job.finished:
+            self._finish(number, job)
 
     def _audio(self, number: int, job: _Job, pcm: bytes) -> None:
         job.received += len(pcm)
@@ -96,7 +108,7 @@ class _Worker:
 
     def _finish(self, number: int, job: _Job) -> None:
         if job.utterance is None:
-            return  # answered as soon as a slot is free, see `_release`
+            return  # answered as soon as a slot is free, see `_begin`
         text = job.utterance.finish()
         self._send(b"T", number, json.dumps({"text": text, "seconds": job.received / _BYTES_PER_SECOND}))
         self._release(number)
@@ -108,11 +120,6 @@ class _Worker:
         if job.utterance is not None:
             job.utterance.abandon()
         self._free.append(job.decoders)
-        following = next((n for n, other in self._jobs.items() if other.utterance is None), None)
-        if following is not None:
-            self._begin(following)
-            if self._jobs[following].finished:
-                self._finish(following, self._jobs[following])
 
     def _send(self, kind: bytes, number: int, text: str) -> None:
         write_frame(self._output, kind, number, text.encode())
