@@ -23,7 +23,7 @@ def test_silence_begins_and_ends() -> None:
     assert not playback.received("r", "a", 0, 1000, 10.1)
     playback.part_done("a", 0)
     assert not playback.finish(11.9)
-    assert playback.remaining_ms(11.5) == pytest.approx(500)
+    assert playback.remaining_ms(11.95) == pytest.approx(50)
     assert playback.finish(12.0)
     assert not playback.playing
     assert playback.received("r2", "b", 0, 20, 13.0)

@@ -146,7 +146,8 @@ def _creates(
             skipped.append(item.item_id)
             continue
         for part in wire:
-            part.setdefault("id", new_id())
+            if "id" not in part:
+                part["id"] = new_id()
             events.append({"type": "conversation.item.create", "previous_item_id": previous, "item": part})
             previous = part["id"]
     return events, skipped
