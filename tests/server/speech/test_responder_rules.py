@@ -109,6 +109,7 @@ async def test_calls_the_tool_that_fits(text: str, name: str, arguments: dict[st
         ("how are you today", "very well"),
         ("What can you do?", "get weather"),
         ("who are you", "I am Ava"),
+        ("goodbye ava", "Goodbye"),
         ("Stop, please. Thank you.", "I will stop"),
         ("Thank you, goodbye.", "Goodbye"),
         ("thanks a lot", "welcome"),
@@ -117,6 +118,7 @@ async def test_calls_the_tool_that_fits(text: str, name: str, arguments: dict[st
         ('Say "hi there" now', "hi there"),
         ("The sky is green.", "I understood: The sky is green."),
         ("well thanks for the purple elephant", "welcome"),
+        ("stopwatch in Delhi", "I understood"),
         ("", "did not catch"),
     ],
 )

@@ -58,9 +58,9 @@ _SMALL_TALK: tuple[tuple[str, str], ...] = (
     (r"^(?:no|nope|nothing|not really)\b", "All right. I am here if you need me."),
     (r"\b(?:joke|funny)\b", "Why did the microphone blush? Because it heard everything."),
 )
-_COMPILED = [(re.compile(pattern, re.IGNORECASE), reply) for pattern, reply in _SMALL_TALK]
+_COMPILED = [(re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), reply) for pattern, reply in _SMALL_TALK]
 _FILLERS = re.compile(
-    r"\b(?:please|well|so|um|uh|oh|and|but|now|you|very|much|for|it|that|the|today|there|then|again|ava|leo|i|"
+    r"\b(?:please|well|so|um|uh|oh|and|but|now|you|very|much|for|it|that|the|today|there|then|again|i|"
     r"mean|would|like|to|know|just|could|can|tell|me|everybody|everyone|friend|a|lot|help)\b|[^\w\s]",
     re.IGNORECASE,
 )
@@ -120,7 +120,7 @@ def small_talk(text: str, name: str, abilities: str, *, only: bool) -> str | Non
         only: whether everything in `text` has to be small talk, or some of it.
     """
     reply: str | None = None
-    rest = text
+    rest = re.sub(rf"\b{re.escape(name)}\b", " ", text, flags=re.IGNORECASE)
     for pattern, answer in _COMPILED:
         if pattern.search(rest):
             reply = reply or answer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ...errors import ConnectError, ProviderError
 from .base import Failure, Incomplete, ResponsePart, ResponseRequest, TextPart, ToolCallPart
 from .chat_messages import chat_body
-from .http import HttpApi
+from .http_api import HttpApi
 from .shapes import as_list, as_mapping
 
 if TYPE_CHECKING:

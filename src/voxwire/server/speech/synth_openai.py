@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from ...errors import ConfigError
 from .alignment import StreamAligner
 from .base import Speech, SynthesisRequest
-from .http import HttpApi
+from .http_api import HttpApi
 from .sentences import sentence_spans
 
 __all__ = ["OpenAISynthesizer"]

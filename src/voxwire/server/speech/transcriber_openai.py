@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ...errors import ProviderError
 from .base import INPUT_RATE, SpeechHints, Transcript, Transcription
-from .http import HttpApi
+from .http_api import HttpApi
 
 __all__ = ["OpenAITranscriber"]
 

@@ -61,7 +61,7 @@ class PocketsphinxTranscriber:
         if self._closed:
             raise ProviderError("The transcriber is closed.")
         worker = self._worker
-        if worker is None or worker.task.done():
+        if worker is None or worker.ending:
             worker = self._worker = _Worker(self._slots)
             self._ended.add(worker.task)
             worker.task.add_done_callback(self._ended.discard)
@@ -120,6 +120,7 @@ class _Worker:
         self._utterances: dict[int, _Utterance] = {}
         self._count = 0
         self._stop = asyncio.Event()
+        self.ending = False
         self.task = asyncio.create_task(self._run(), name="voxwire-pocketsphinx")
 
     def begin(self, hints: SpeechHints, on_partial: Callable[[str], None]) -> _Utterance:
@@ -161,6 +162,7 @@ class _Worker:
                 reason = f"The recogniser could not be started: {error}"
             else:
                 reason = await self._serve(process, stderr) or reason
+        self.ending = True
         self._early.clear()
         for utterance in list(self._utterances.values()):
             utterance.fail(reason)
@@ -188,6 +190,7 @@ class _Worker:
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self.ending = True
             self._stdin.close()
             # The end of its input ends the worker; a stuck one is killed below.
             with suppress(asyncio.TimeoutError):
