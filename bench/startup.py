@@ -31,20 +31,20 @@ CASES = {
         "voxwire",
     ),
     "voxwire transport and carrier": (
-        "from voxwire.transports.websocket import OpenAIRealtimeWebSocket; import voxwire.carriers.websocket, websockets.asyncio.client",
+        "from voxwire.transports.websocket import OpenAIRealtimeWebSocket; import voxwire.transports.websocket, voxwire.carriers.websocket, websockets.asyncio.client",
         "websockets",
     ),
     "voxwire session, transport, carrier": (
         (
-            "from voxwire import RealtimeAgent, RealtimeSession, OpenAIRealtimeWebSocket\n"
-            "import voxwire.carriers.websocket, websockets.asyncio.client"
+            "from voxwire import RealtimeAgent, RealtimeSession\n"
+            "import voxwire.transports.websocket, voxwire.carriers.websocket, websockets.asyncio.client"
         ),
         "voxwire.session.session",
     ),
     "the same with a @tool (pydantic)": (
         (
-            "from voxwire import RealtimeAgent, RealtimeSession, OpenAIRealtimeWebSocket, tool\n"
-            "import voxwire.carriers.websocket, websockets.asyncio.client\n"
+            "from voxwire import RealtimeAgent, RealtimeSession, tool\n"
+            "import voxwire.transports.websocket, voxwire.carriers.websocket, websockets.asyncio.client\n"
             "@tool\ndef weather(city: str) -> str:\n    'The weather.'\n    return city\n"
         ),
         "voxwire.session.session",
@@ -58,19 +58,19 @@ CASES = {
 def measure(code: str, repeat: int) -> dict[str, float]:
     """Medians of ms wall, ms CPU, MiB resident and the number of modules."""
     runs: list[list[float]] = []
-    for _ in range(repeat + 1):
+    for _ in range(repeat):
         done = subprocess.run(
             [sys.executable, "-c", PROBE.format(code=code)], capture_output=True, text=True, check=True
         )
         runs.append(json.loads(done.stdout))
-    wall, cpu, resident, modules = (statistics.median(column) for column in zip(*runs[1:], strict=True))
+    wall, cpu, resident, modules = (statistics.median(column) for column in zip(*runs, strict=True))
     return {"wall_ms": wall, "cpu_ms": cpu, "rss_mib": resident, "modules": modules}
 
 
 def main() -> None:
     quick = arguments(__doc__).quick
     rows = {
-        name: measure(code, 2 if quick else 7)
+        name: measure(code, 1 if quick else 7)
         for name, (code, needed) in CASES.items()
         if needed is None or has(needed)
     }

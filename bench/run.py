@@ -1,0 +1,156 @@
+"""Run the benchmarks, print tables with ratios, write `bench-out/results.json`.
+
+    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein]
+
+Every ratio is against a peer measured in the same run; absolute numbers depend on the machine and on what else
+it is doing. Nothing is asserted. `--quick` shows in less than a minute that everything runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import density
+from common import has, machine, table
+
+HERE = Path(__file__).parent
+OUT = HERE.parent / "bench-out" / "results.json"
+Row = dict[str, Any]
+
+QUICK_DENSITY = ("openai-agents session", "voxwire session", "voxwire session, fast (picows, codec, uvloop)")
+
+
+def script(name: str, *options: str) -> Any:
+    """The result of one benchmark, run in an interpreter of its own."""
+    command = [sys.executable, str(HERE / f"{name}.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        raise SystemExit(f"{name} failed")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def startup(given: argparse.Namespace) -> dict[str, Row]:
+    rows: dict[str, Row] = script("startup", *_quick(given))
+    table(
+        "Start-up: import time and memory in a fresh interpreter (medians)",
+        ("", "ms", "CPU ms", "of agents", "MiB", "MiB over bare", "modules"),
+        (
+            (
+                name,
+                *(
+                    row[key]
+                    for key in ("wall_ms", "cpu_ms", "of_peer", "rss_mib", "mib_over_bare", "modules")
+                ),
+            )
+            for name, row in rows.items()
+        ),
+    )
+    return rows
+
+
+def delta(given: argparse.Namespace) -> dict[str, dict[str, Row]]:
+    results: dict[str, dict[str, Row]] = script("delta", *_quick(given))
+    results["received and sent"] = _both(results)
+    for direction, rows in results.items():
+        table(
+            f"20 ms of audio {direction}: CPU time without sockets (cheapest round)",
+            ("", "us", "of floor", "of agents"),
+            ((name, *(row[key] for key in ("us", "of_floor", "of_peer"))) for name, row in rows.items()),
+        )
+    return results
+
+
+def _both(results: dict[str, dict[str, Row]]) -> dict[str, Row]:
+    """The sum of the two directions, for the variants that have both."""
+    received, sent = results["received"], results["sent"]
+    sums = {name: row["us"] + sent[name]["us"] for name, row in received.items() if name in sent}
+    floor = sum(next(r["us"] for n, r in rows.items() if n.startswith("floor")) for rows in (received, sent))
+    peer = next((cost for name, cost in sums.items() if name.startswith("openai-agents")), None)
+    return {
+        name: {"us": cost, "of_floor": cost / floor, "of_peer": cost / peer if peer else None}
+        for name, cost in {"floor": floor, **sums}.items()
+    }
+
+
+def sessions(given: argparse.Namespace) -> dict[str, dict[str, Row]]:
+    if not has("picows"):
+        print("\ndensity: left out, its peer needs picows")
+        return {}
+    names = QUICK_DENSITY if given.quick else tuple(density.VARIANTS)
+    names = tuple(name for name in names if density.available(name))
+    seconds = 1.5 if given.quick else 5.0
+    counts = [10] if given.quick else [int(count) for count in given.sessions.split(",")]
+    results: dict[str, dict[str, Row]] = {}
+    for count in counts:
+        rows: dict[str, Row] = {}
+        for _ in range(1 if given.quick else given.repeat):
+            for name in names:
+                options = ("--variant", name, "--sessions", str(count), "--seconds", str(seconds))
+                row = script("density", *options)
+                if name not in rows or row["cpu_ms"] < rows[name]["cpu_ms"]:
+                    rows[name] = row
+        peer = rows.get("openai-agents session")
+        for row in rows.values():
+            row["of_peer"] = row["cpu_ms"] / peer["cpu_ms"] if peer else None
+        keys = ("cpu_ms", "of_peer", "kib", "in_p50_ms", "in_p99_ms", "out_p99_ms", "received", "sent")
+        table(
+            f"{count} talking sessions in one process, real time, over loopback sockets",
+            ("", "CPU ms/s", "of agents", "KiB each", "in p50 ms", "in p99", "out p99", "received", "sent"),
+            ((name, *(row[key] for key in keys)) for name, row in rows.items()),
+        )
+        results[str(count)] = rows
+    return results
+
+
+def bargein(given: argparse.Namespace) -> dict[str, Row]:
+    rows: dict[str, Row] = script("bargein", *_quick(given))
+    keys = ("count", "latency_p50_ms", "latency_p99_ms", "error_mean_ms", "error_p50_ms", "error_max_ms")
+    table(
+        "Barge-in: speech_started received -> silent; truncation against what was truly played",
+        ("", "runs", "latency p50 ms", "p99 ms", "error mean ms", "|error| p50", "|error| max"),
+        ((name, *(row[key] for key in keys)) for name, row in rows.items()),
+    )
+    return rows
+
+
+def _quick(given: argparse.Namespace) -> tuple[str, ...]:
+    return ("--quick",) if given.quick else ()
+
+
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "startup": startup,
+    "delta": delta,
+    "density": sessions,
+    "bargein": bargein,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all if none")
+    parser.add_argument("--quick", action="store_true", help="few repetitions: shows that it runs")
+    parser.add_argument("--repeat", type=int, default=2, help="rounds of `density`; the cheapest counts")
+    parser.add_argument("--sessions", default="50,100", help="how many sessions `density` runs at once")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    results: dict[str, Any] = {"machine": machine(), "quick": given.quick}
+    print(json.dumps(results["machine"]))
+    for name in given.names or BENCHMARKS:
+        results[name] = BENCHMARKS[name](given)
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"\n{OUT.relative_to(Path.cwd()) if OUT.is_relative_to(Path.cwd()) else OUT}")
+
+
+if __name__ == "__main__":
+    main()
