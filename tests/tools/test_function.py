@@ -170,6 +170,7 @@ def test_functions_that_cannot_be_tools() -> None:
         (twice, "takes two RunContext parameters"),
         (unknown, "import them outside `if TYPE_CHECKING:`"),
         (5, "@tool decorates a function, got 5"),
+        (get_weather, "'get_weather' is a tool already"),
     ]:
         with pytest.raises(UserError, match=words):
             tool(function)  # type: ignore[call-overload]

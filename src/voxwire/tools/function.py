@@ -169,6 +169,8 @@ def tool(
     def decorate(function: Callable[..., Any]) -> FunctionTool[..., Any]:
         if not callable(function):
             raise UserError(f"@tool decorates a function, got {function!r}")
+        if isinstance(function, FunctionTool):
+            raise UserError(f"{function.name!r} is a tool already; change it with dataclasses.replace()")
         signature = read_signature(function)
         reader: Arguments = (
             JsonArguments(parameters) if parameters is not None else arguments_of(signature, strict=strict)
