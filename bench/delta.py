@@ -55,30 +55,23 @@ class Variants:
         self.receive["floor: json.loads + b64decode"] = receive
         self.send["floor: b64encode + json.dumps"] = lean
 
-    async def add_transport(self, name: str, *, loop_consumer: bool) -> None:
-        from voxwire.transports.websocket import OpenAIRealtimeWebSocket
-
-        carrier = FakeCarrier()
-        transport = OpenAIRealtimeWebSocket(url="ws://bench", connect=lambda: carrier)
+    async def add_transport(self, name: str, *, loop_consumer: bool, **settings: Any) -> None:
+        transport, carrier = _transport(settings)
         await transport.connect(api_key="bench", initial_session_config={"instructions": "You are helpful."})
-        self._add_voxwire(name, transport, transport, carrier, loop_consumer=loop_consumer)
+        self._add_voxwire(name, transport, carrier, loop_consumer=loop_consumer)
 
-    async def add_session(self, name: str, *, loop_consumer: bool) -> None:
+    async def add_session(self, name: str, *, loop_consumer: bool, **settings: Any) -> None:
         from voxwire import RealtimeAgent
         from voxwire.session.session import RealtimeSession
-        from voxwire.transports.websocket import OpenAIRealtimeWebSocket
 
-        carrier = FakeCarrier()
-        transport = OpenAIRealtimeWebSocket(url="ws://bench", connect=lambda: carrier)
+        transport, carrier = _transport(settings)
         session = RealtimeSession(
             RealtimeAgent(name="Bench", instructions="You are helpful."), transport=transport
         )
         await session.connect(api_key="bench")
-        self._add_voxwire(name, session, transport, carrier, loop_consumer=loop_consumer)
+        self._add_voxwire(name, session, carrier, loop_consumer=loop_consumer)
 
-    def _add_voxwire(
-        self, name: str, owner: Any, transport: Any, carrier: FakeCarrier, *, loop_consumer: bool
-    ) -> None:
+    def _add_voxwire(self, name: str, owner: Any, carrier: FakeCarrier, *, loop_consumer: bool) -> None:
         if loop_consumer:
             # Subscribed at once, read by the task.
             task = asyncio.ensure_future(self._read_loop(owner.__aiter__()))
@@ -148,6 +141,13 @@ class Variants:
             await close()
 
 
+def _transport(settings: dict[str, Any]) -> tuple[Any, FakeCarrier]:
+    from voxwire.transports.websocket import OpenAIRealtimeWebSocket
+
+    carrier = FakeCarrier()
+    return OpenAIRealtimeWebSocket(url="ws://bench", connect=lambda: carrier, **settings), carrier
+
+
 async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -171,33 +171,30 @@ async def benchmark(*, quick: bool) -> dict[str, dict[str, dict[str, float | Non
     messages = [audio_delta(number) for number in range(count)]
     variants = Variants()
     variants.add_floor()
-    await variants.add_transport("voxwire transport, listener", loop_consumer=False)
-    await variants.add_transport("voxwire transport, async for", loop_consumer=True)
-    if has("voxwire.session.session"):
-        await variants.add_session("voxwire transport + session, listener", loop_consumer=False)
-        await variants.add_session("voxwire transport + session, async for", loop_consumer=True)
+    for codec, settings in _codecs().items():
+        for consumer, in_loop in (("listener", False), ("async for", True)):
+            words = f"{consumer}{codec}"
+            await variants.add_transport(f"voxwire transport, {words}", loop_consumer=in_loop, **settings)
+            if has("voxwire.session.session"):
+                name = f"voxwire transport + session, {words}"
+                await variants.add_session(name, loop_consumer=in_loop, **settings)
     if has("agents"):
         await variants.add_official()
     results: dict[str, dict[str, dict[str, float | None]]] = {}
     for direction, runs in (("received", variants.receive), ("sent", variants.send)):
-        costs = await measure(runs, messages, rounds)
-        costs.update(await fast_codec(runs, messages, rounds))
-        results[direction] = rated(costs)
+        results[direction] = rated(await measure(runs, messages, rounds))
     await variants.close()
     return results
 
 
-async def fast_codec(runs: dict[str, Run], messages: list[str], rounds: int) -> dict[str, float]:
-    """The rows of voxwire again, with msgspec and pybase64."""
-    from voxwire.protocol import wire
+def _codecs() -> dict[str, dict[str, Any]]:
+    """Settings of a transport: the standard library's codec, and the fast one where it is installed."""
+    codecs: dict[str, dict[str, Any]] = {"": {}}
+    if has("msgspec") and has("pybase64"):
+        from voxwire.protocol.codec import fast_codec
 
-    if not wire.use_fast_codec():
-        return {}
-    try:
-        ours = {f"{name}, fast codec": run for name, run in runs.items() if name.startswith("voxwire")}
-        return await measure(ours, messages, rounds)
-    finally:
-        wire.use_standard_codec()
+        codecs[", fast codec"] = {"codec": fast_codec()}
+    return codecs
 
 
 def rated(costs: dict[str, float]) -> dict[str, dict[str, float | None]]:

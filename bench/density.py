@@ -106,25 +106,27 @@ async def official(url: str, heard: Heard) -> Opened:
     return session.send_audio, close
 
 
-def _carrier(name: str) -> Any:
-    if name == "picows":
-        from voxwire.carriers.picows import PicowsCarrier
-
-        return PicowsCarrier
-    return None
-
-
-def _transport(url: str, carrier: str) -> Any:
+def _transport(url: str, parts: frozenset[str]) -> Any:
+    """With the carrier and the codec that a variant asks for."""
     from voxwire.transports.websocket import OpenAIRealtimeWebSocket
 
-    return OpenAIRealtimeWebSocket(url=url, api_key="bench", connect=_carrier(carrier))
+    settings: dict[str, Any] = {}
+    if "picows" in parts:
+        from voxwire.carriers.picows import PicowsCarrier
+
+        settings["connect"] = PicowsCarrier
+    if "codec" in parts:
+        from voxwire.protocol.codec import fast_codec
+
+        settings["codec"] = fast_codec()
+    return OpenAIRealtimeWebSocket(url=url, api_key="bench", **settings)
 
 
-def voxwire_transport(carrier: str) -> Callable[[str, Heard], Awaitable[Opened]]:
+def voxwire_transport(*parts: str) -> Callable[[str, Heard], Awaitable[Opened]]:
     """The thin client: a transport and a listener."""
 
     async def opened(url: str, heard: Heard) -> Opened:
-        transport = _transport(url, carrier)
+        transport = _transport(url, frozenset(parts))
         transport.on("audio", lambda event: heard(event.data))
         await transport.connect(initial_session_config={"instructions": "You are helpful."})
         return transport.send_audio, transport.close
@@ -132,7 +134,7 @@ def voxwire_transport(carrier: str) -> Callable[[str, Heard], Awaitable[Opened]]
     return opened
 
 
-def voxwire_session(carrier: str) -> Callable[[str, Heard], Awaitable[Opened]]:
+def voxwire_session(*parts: str) -> Callable[[str, Heard], Awaitable[Opened]]:
     """An agent in a session on a transport, consumed with `async for` as the peer is."""
 
     async def opened(url: str, heard: Heard) -> Opened:
@@ -140,7 +142,8 @@ def voxwire_session(carrier: str) -> Callable[[str, Heard], Awaitable[Opened]]:
         from voxwire.session.session import RealtimeSession
 
         session: Any = RealtimeSession(
-            RealtimeAgent(name="Bench", instructions="You are helpful."), transport=_transport(url, carrier)
+            RealtimeAgent(name="Bench", instructions="You are helpful."),
+            transport=_transport(url, frozenset(parts)),
         )
         events = session.__aiter__()
 
@@ -167,14 +170,17 @@ VARIANTS: dict[str, tuple[Callable[[str, Heard], Awaitable[Opened]], frozenset[s
     "bare picows + json + base64, uvloop": (bare_picows, frozenset({"uvloop"})),
     "openai-agents session": (official, frozenset({"agents"})),
     "openai-agents session, uvloop": (official, frozenset({"agents", "uvloop"})),
-    "voxwire transport": (voxwire_transport("websocket"), frozenset()),
+    "voxwire transport": (voxwire_transport(), frozenset()),
     "voxwire transport, picows": (voxwire_transport("picows"), frozenset()),
-    "voxwire transport, fast": (voxwire_transport("picows"), frozenset({"uvloop", "codec"})),
-    "voxwire session": (voxwire_session("websocket"), frozenset({"session"})),
+    "voxwire transport, fast": (voxwire_transport("picows", "codec"), frozenset({"uvloop", "codec"})),
+    "voxwire session": (voxwire_session(), frozenset({"session"})),
     "voxwire session, picows": (voxwire_session("picows"), frozenset({"session"})),
-    "voxwire session, picows, fast codec": (voxwire_session("picows"), frozenset({"session", "codec"})),
+    "voxwire session, picows, fast codec": (
+        voxwire_session("picows", "codec"),
+        frozenset({"session", "codec"}),
+    ),
     "voxwire session, fast (picows, codec, uvloop)": (
-        voxwire_session("picows"),
+        voxwire_session("picows", "codec"),
         frozenset({"session", "uvloop", "codec"}),
     ),
 }
@@ -300,10 +306,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     given = parser.parse_args()
     needs = VARIANTS[given.variant][1]
-    if "codec" in needs:
-        from voxwire.protocol import wire
-
-        wire.use_fast_codec()
     with Peer() as peer:
         _pin(os.getpid(), 0)
         work = measure(given.variant, given.sessions, given.seconds, peer)

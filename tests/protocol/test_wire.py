@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxwire.errors import UserError, WireError
+from voxwire.errors import MissingExtraError, UserError, WireError
 from voxwire.protocol import wire
+from voxwire.protocol.codec import STANDARD, Codec, fast_codec
 from voxwire.protocol.unset import UNSET
 
 ROOT = Path(__file__).parents[2]
@@ -39,13 +40,12 @@ wire_events = st.builds(
 
 
 @pytest.fixture(params=["standard", "fast"])
-def codec(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "fast":
-        pytest.importorskip("msgspec")
-        pytest.importorskip("pybase64")
-        assert wire.use_fast_codec() == ("msgspec", "pybase64")
-    yield request.param
-    wire.use_standard_codec()
+def codec(request: pytest.FixtureRequest) -> Codec:
+    if request.param == "standard":
+        return STANDARD
+    pytest.importorskip("msgspec")
+    pytest.importorskip("pybase64")
+    return fast_codec()
 
 
 def nested(depth: int) -> str:
@@ -58,9 +58,9 @@ def nested(depth: int) -> str:
 @pytest.mark.parametrize(
     "make", [str, str.encode, lambda t: bytearray(t.encode()), lambda t: memoryview(t.encode())]
 )
-def test_decode_takes_text_and_utf8_bytes(codec: str, make: Any) -> None:
+def test_decode_takes_text_and_utf8_bytes(codec: Codec, make: Any) -> None:
     text = ' \r\n{"type":"x","text":"grüße 😀","n":1.5}\t\n'
-    assert wire.decode(make(text)) == {"type": "x", "text": "grüße 😀", "n": 1.5}
+    assert wire.decode(make(text), codec=codec) == {"type": "x", "text": "grüße 😀", "n": 1.5}
 
 
 @pytest.mark.parametrize(
@@ -93,28 +93,35 @@ def test_decode_takes_text_and_utf8_bytes(codec: str, make: Any) -> None:
         (b"\x00\x01\x02\x03", "not JSON"),
     ],
 )
-def test_42_decode_refuses_what_is_no_wire_event(codec: str, message: str | bytes, words: str) -> None:
+def test_42_decode_refuses_what_is_no_wire_event(codec: Codec, message: str | bytes, words: str) -> None:
     """Behaviour 42: malformed JSON, binary frames and typeless objects are one kind of error."""
     with pytest.raises(WireError, match=words) as caught:
-        wire.decode(message)
+        wire.decode(message, codec=codec)
     assert caught.value.fault == "peer"
 
 
-def test_decode_takes_the_deepest_it_says(codec: str) -> None:
-    event = wire.decode(nested(wire.MAX_DEPTH - 1))
+def test_decode_takes_the_deepest_it_says(codec: Codec) -> None:
+    event = wire.decode(nested(wire.MAX_DEPTH - 1), codec=codec)
     depth, value = 1, event["v"]
     while value:
         depth, value = depth + 1, value[0]
     assert depth == wire.MAX_DEPTH - 1
 
 
-def test_decode_is_not_misled_by_brackets_in_text(codec: str) -> None:
-    assert wire.decode(json.dumps({"type": "x", "v": "[{" * 500}))["v"] == "[{" * 500
+def test_decode_refuses_objects_nested_too_deep(codec: Codec) -> None:
+    text = '{"v":' * wire.MAX_DEPTH + "1" + "}" * wire.MAX_DEPTH
+    assert wire.decode('{"type":"x",' + text[1:], codec=codec)["type"] == "x"
+    with pytest.raises(WireError, match="nested deeper than 100"):
+        wire.decode('{"type":"x","v":' + text + "}", codec=codec)
 
 
-def test_decode_takes_wide_events(codec: str) -> None:
+def test_decode_is_not_misled_by_brackets_in_text(codec: Codec) -> None:
+    assert wire.decode(json.dumps({"type": "x", "v": "[{" * 500}), codec=codec)["v"] == "[{" * 500
+
+
+def test_decode_takes_wide_events(codec: Codec) -> None:
     event = {"type": "x", "v": [{"a": [1]} for _ in range(500)]}
-    assert wire.decode(json.dumps(event)) == event
+    assert wire.decode(json.dumps(event), codec=codec) == event
 
 
 @pytest.mark.parametrize(
@@ -138,15 +145,15 @@ def test_decode_limits_bytes_of_utf8(message: Any, limit: int, fits: bool) -> No
             wire.decode(message, limit)
 
 
-def test_decode_keeps_lone_surrogates_and_big_integers(codec: str) -> None:
-    event = wire.decode('{"type":"x","delta":"\\ud83d","n":' + "1" * 400 + "}")
+def test_decode_keeps_lone_surrogates_and_big_integers(codec: Codec) -> None:
+    event = wire.decode('{"type":"x","delta":"\\ud83d","n":' + "1" * 400 + "}", codec=codec)
     assert event == {"type": "x", "delta": "\ud83d", "n": int("1" * 400)}
 
 
-def test_errors_do_not_quote_the_message(codec: str) -> None:
+def test_errors_do_not_quote_the_message(codec: Codec) -> None:
     secret = '{"type":"x","transcript":"my card is 4111", oops}'
     with pytest.raises(WireError) as caught:
-        wire.decode(secret)
+        wire.decode(secret, codec=codec)
     assert "4111" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -183,20 +190,33 @@ def outcome(call: Any, *args: Any) -> Any:
 )
 def test_the_fast_codec_decides_as_the_standard_one(message: str) -> None:
     pytest.importorskip("msgspec")
-    wire.use_standard_codec()
-    standard = outcome(wire.decode, message)
-    try:
-        wire.use_fast_codec()
-        assert outcome(wire.decode, message) == standard
-    finally:
-        wire.use_standard_codec()
+    fast = functools.partial(wire.decode, codec=fast_codec())
+    assert outcome(fast, message) == outcome(wire.decode, message)
 
 
-def test_fast_codec_without_the_packages_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fast_codec_says_what_it_uses() -> None:
+    pytest.importorskip("msgspec")
+    pytest.importorskip("pybase64")
+    assert fast_codec().packages == ("msgspec", "pybase64")
+
+
+@pytest.mark.parametrize(("missing", "used"), [("msgspec", "pybase64"), ("pybase64", "msgspec")])
+def test_fast_codec_uses_the_package_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, missing: str, used: str
+) -> None:
+    pytest.importorskip(used)
+    monkeypatch.setitem(sys.modules, missing, None)
+    codec = fast_codec()
+    assert codec.packages == (used,)
+    event = wire.decode(wire.encode_audio_append(b"\x01\x02", codec), codec=codec)
+    assert wire.decode_audio(event["audio"], codec) == b"\x01\x02"
+
+
+def test_fast_codec_without_the_packages_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "msgspec", None)
     monkeypatch.setitem(sys.modules, "pybase64", None)
-    assert wire.use_fast_codec() == ()
-    assert wire.decode('{"type":"x"}') == {"type": "x"}
+    with pytest.raises(MissingExtraError, match=r"voxwire\[fast\]"):
+        fast_codec()
 
 
 # --- encode -----------------------------------------------------------------------------------
@@ -267,32 +287,27 @@ def test_audio_round_trip(pcm: bytes) -> None:
     assert wire.decode_audio(event["audio"]) == pcm
 
 
-def test_audio_of_any_buffer(codec: str) -> None:
+def test_audio_of_any_buffer(codec: Codec) -> None:
     pcm = os.urandom(960)
-    expected = wire.encode_audio_append(pcm)
-    assert wire.encode_audio_append(bytearray(pcm)) == expected
-    assert wire.encode_audio_append(memoryview(pcm)) == expected
-    assert wire.decode_audio(json.loads(expected)["audio"]) == pcm
+    expected = wire.encode_audio_append(pcm, codec)
+    assert wire.encode_audio_append(bytearray(pcm), codec) == expected
+    assert wire.encode_audio_append(memoryview(pcm), codec) == expected
+    assert wire.decode_audio(json.loads(expected)["audio"], codec) == pcm
 
 
 @pytest.mark.parametrize(
     "b64", ["YQ", "YQ=", "Y Q==", "YQ==\n", "YQ==YQ==", "====", "A===", "-_--", "é===", 5, None]
 )
-def test_decode_audio_is_strict(codec: str, b64: Any) -> None:
+def test_decode_audio_is_strict(codec: Codec, b64: Any) -> None:
     with pytest.raises(WireError, match="not base64"):
-        wire.decode_audio(b64)
+        wire.decode_audio(b64, codec)
 
 
 @given(st.text(alphabet="AQgw=+/-_ \n", max_size=12))
 def test_fast_base64_decides_as_the_standard_one(b64: str) -> None:
     pytest.importorskip("pybase64")
-    wire.use_standard_codec()
-    standard = outcome(wire.decode_audio, b64)
-    try:
-        wire.use_fast_codec()
-        assert outcome(wire.decode_audio, b64) == standard
-    finally:
-        wire.use_standard_codec()
+    fast = functools.partial(wire.decode_audio, codec=fast_codec())
+    assert outcome(fast, b64) == outcome(wire.decode_audio, b64)
 
 
 # --- the fuzz target --------------------------------------------------------------------------

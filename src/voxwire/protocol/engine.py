@@ -16,6 +16,7 @@ from ..errors import NotConnectedError, UserError, VoxwireError
 from . import commands, interruption, timeouts
 from .actions import Action, CancelTimer, Emit, Fail, Ready, Send, SetTimer, StopPlayback
 from .calls import ToolCalls
+from .codec import STANDARD, Codec
 from .config_merge import interrupt_response, output_format
 from .formats import PCM16, AudioFormat
 from .handlers import HANDLERS
@@ -65,11 +66,15 @@ class RealtimeEngine:
     Args:
         ids: `ids("event")` gives a new identifier with that prefix.
         options: limits.
+        codec: what decodes audio.
     """
 
-    def __init__(self, *, ids: Callable[[str], str], options: EngineOptions | None = None) -> None:
+    def __init__(
+        self, *, ids: Callable[[str], str], options: EngineOptions | None = None, codec: Codec = STANDARD
+    ) -> None:
         self.ids = ids
         self.options = options or EngineOptions()
+        self.codec = codec
         self.connection = CONNECTION.initial
         self.epoch = 0
         self.usage = Usage()

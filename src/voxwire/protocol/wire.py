@@ -2,24 +2,20 @@
 
 `decode` is called for every message the service sends, fifty times a second and session
 for audio, and `encode_audio_append` for every piece of audio that goes out; both are kept
-close to the cost of the parser itself. The standard library's parser takes `NaN`,
-`Infinity` and, after overflow, `1e999`, none of which JSON (RFC 8259) has; they are
-refused here, so that what was decoded can always be encoded again.
+close to the cost of the parser itself; which parser that is, a `Codec` says.
 
 Error messages name positions and sizes, never the text: it may be a transcript.
 """
 
 from __future__ import annotations
 
-import binascii
-import functools
-import importlib
 import json
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from ..errors import UserError, WireError
+from .codec import STANDARD, Codec
 from .unset import UNSET
 
 __all__ = [
@@ -29,8 +25,6 @@ __all__ = [
     "decode_audio",
     "encode",
     "encode_audio_append",
-    "use_fast_codec",
-    "use_standard_codec",
 ]
 
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
@@ -39,19 +33,7 @@ DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
 """How deep objects and lists may be nested in a message."""
 
-_SPACE = " \t\r\n"
 _APPEND_HEAD = '{"type":"input_audio_buffer.append","audio":"'
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise ValueError("a number is too large for a 64 bit float")
-    return value
 
 
 def _plain(value: object) -> object:
@@ -61,47 +43,14 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-_parse = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).raw_decode
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
 _ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_plain).encode
 
 
-def _standard_loads(text: str) -> Any:
-    if text[:1] in _SPACE:
-        text = text.lstrip(_SPACE)
-    value, end = _parse(text)
-    if end != len(text) and text[end:].strip(_SPACE):
-        raise ValueError(f"text after the JSON value at character {end}")
-    return value
-
-
-def _standard_b64encode(data: bytes | bytearray | memoryview) -> str:
-    return binascii.b2a_base64(data, newline=False).decode("ascii")
-
-
-def _standard_b64decode(text: str) -> bytes:
-    return binascii.a2b_base64(text, strict_mode=True)
-
-
-class _Codec:
-    """The three callables that `use_fast_codec` may exchange."""
-
-    __slots__ = ("b64decode", "b64encode", "loads")
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.loads: Callable[[str], Any] = _standard_loads
-        self.b64encode: Callable[[bytes | bytearray | memoryview], str] = _standard_b64encode
-        self.b64decode: Callable[[str], bytes] = _standard_b64decode
-
-
-_codec = _Codec()
-
-
 def decode(
-    message: str | bytes | bytearray | memoryview, max_bytes: int = DEFAULT_MAX_BYTES
+    message: str | bytes | bytearray | memoryview,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    codec: Codec = STANDARD,
 ) -> dict[str, Any]:
     """Read one message as a wire event.
 
@@ -110,6 +59,7 @@ def decode(
     Args:
         message: text, or its UTF-8 bytes.
         max_bytes: the largest message to take, bytes of UTF-8.
+        codec: what parses it.
 
     Raises:
         WireError: if it is too large, not UTF-8, not JSON (RFC 8259: no NaN, no Infinity), nested
@@ -122,7 +72,7 @@ def decode(
     else:
         text = _text(message, max_bytes)
     try:
-        event = _codec.loads(text)
+        event = codec.loads(text)
     except json.JSONDecodeError as error:
         raise WireError(f"the message is not JSON: {error.msg} at character {error.pos}") from None
     except ValueError as error:
@@ -237,67 +187,22 @@ def _scalar_problem(value: object) -> str | None:
     return None
 
 
-def encode_audio_append(pcm: bytes | bytearray | memoryview) -> str:
+def encode_audio_append(pcm: bytes | bytearray | memoryview, codec: Codec = STANDARD) -> str:
     """The text of an `input_audio_buffer.append` event with this audio.
 
     Args:
         pcm: audio in the session's input format; at most 15 MiB, says the API reference.
     """
-    return f'{_APPEND_HEAD}{_codec.b64encode(pcm)}"}}'
+    return f'{_APPEND_HEAD}{codec.b64encode(pcm)}"}}'
 
 
-def decode_audio(b64: str) -> bytes:
+def decode_audio(b64: str, codec: Codec = STANDARD) -> bytes:
     """The audio of a base64 field: strict, with padding, in the standard alphabet.
 
     Raises:
         WireError: if it is anything else.
     """
     try:
-        return _codec.b64decode(b64)
+        return codec.b64decode(b64)
     except (ValueError, TypeError) as error:  # binascii.Error is a ValueError
         raise WireError(f"the audio is not base64: {error}") from None
-
-
-def use_fast_codec() -> tuple[str, ...]:
-    """Use `msgspec` and `pybase64` where they are installed, process-wide, until `use_standard_codec`.
-
-    They decide nothing: whatever they refuse is looked at again by the standard library, so
-    the same messages are taken and the same errors raised.
-
-    Returns:
-        The names of the packages now in use; empty if none is installed (extra `fast`).
-    """
-    used: list[str] = []
-    if (msgspec := _optional("msgspec")) is not None:
-        _codec.loads = _checked(msgspec.json.Decoder().decode, msgspec.MsgspecError, _standard_loads)
-        used.append("msgspec")
-    if (pybase64 := _optional("pybase64")) is not None:
-        _codec.b64encode = pybase64.b64encode_as_string
-        strict = functools.partial(pybase64.b64decode, validate=True)
-        _codec.b64decode = _checked(strict, ValueError, _standard_b64decode)
-        used.append("pybase64")
-    return tuple(used)
-
-
-def _optional(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-def _checked(
-    fast: Callable[[str], Any], refusal: type[Exception], standard: Callable[[str], Any]
-) -> Callable[[str], Any]:
-    def call(text: str) -> Any:
-        try:
-            return fast(text)
-        except (refusal, ValueError, RecursionError):
-            return standard(text)
-
-    return call
-
-
-def use_standard_codec() -> None:
-    """Undo `use_fast_codec`."""
-    _codec.reset()

@@ -14,6 +14,7 @@ from ..carriers.base import CarrierClosed, CarrierFactory, CarrierRequest
 from ..errors import ConnectError, ConnectionLost, NotConnectedError, UserError, VoxwireError
 from ..protocol import commands, wire
 from ..protocol.actions import Action
+from ..protocol.codec import STANDARD, Codec
 from ..protocol.config import coerce_config, input_format
 from ..protocol.engine import EngineOptions, RealtimeEngine
 from ..protocol.history import HistoryView
@@ -57,6 +58,7 @@ class OpenAIRealtimeBase(EngineShell):
         audio_output: where the agent's audio goes, beside the `audio` event.
         options: limits of the engine.
         max_message_bytes: a larger message closes the connection.
+        codec: what parses JSON and base64.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class OpenAIRealtimeBase(EngineShell):
         audio_output: AudioSink | None = None,
         options: EngineOptions | None = None,
         max_message_bytes: int = wire.DEFAULT_MAX_BYTES,
+        codec: Codec = STANDARD,
     ) -> None:
-        super().__init__(RealtimeEngine(ids=counting_ids(), options=options), audio_output, max_message_bytes)
+        engine = RealtimeEngine(ids=counting_ids(), options=options, codec=codec)
+        super().__init__(engine, audio_output, max_message_bytes)
         self.model = model
         self._new_carrier = carrier
         self._api_key = api_key
@@ -298,7 +302,7 @@ class OpenAIRealtimeBase(EngineShell):
         if self._muted:
             pcm = self._silence(len(pcm))
         if pcm:
-            text = wire.encode_audio_append(pcm)
+            text = wire.encode_audio_append(pcm, self._engine.codec)
             link.carrier.send(text)
             if self.listeners.has("sent"):
                 self.listeners.emit("sent", wire.decode(text))

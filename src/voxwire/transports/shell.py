@@ -37,6 +37,10 @@ OWN_NAMES = frozenset({"*", "sent", "connected", "disconnected"}) | {
 """Names of listeners that a wire event must not reach by being called so."""
 
 
+FOR_LISTENERS = (Play, Emit)
+"""Actions that wait until the wire and the sink have had theirs."""
+
+
 class EngineShell(RealtimeTransportLayer):
     """Carries out what an engine decides: first the wire and the sink, then the listeners.
 
@@ -61,7 +65,7 @@ class EngineShell(RealtimeTransportLayer):
 
     def _received(self, link: Link, data: str | bytes) -> None:
         try:
-            event = wire.decode(data, self._max_bytes)
+            event = wire.decode(data, self._max_bytes, self._engine.codec)
         except WireError as error:
             self._emit(ErrorEvent(error))
             return
@@ -71,7 +75,8 @@ class EngineShell(RealtimeTransportLayer):
         actions = self._engine.receive(event, self._now())
         listeners = self.listeners
         for action in actions:
-            self._act(action)
+            if not isinstance(action, FOR_LISTENERS):
+                self._act(action)
         # Parsed before a listener of "*" can change the dict, which is the listener's to keep.
         typed = parse_server_event(event) if kind not in OWN_NAMES and listeners.has(kind) else None
         if listeners.has("*"):
@@ -88,14 +93,13 @@ class EngineShell(RealtimeTransportLayer):
     def _perform(self, actions: Sequence[Action]) -> None:
         """Carry out what the engine decided: first the wire and the sink, then the listeners."""
         for action in actions:
-            self._act(action)
+            if not isinstance(action, FOR_LISTENERS):
+                self._act(action)
         link = self._link
         for action in actions:
             self._tell(action, link)
 
     def _act(self, action: Action) -> None:
-        if isinstance(action, (Play, Emit)):
-            return
         match action:
             case Send(event=event):
                 self._send_now(event)

@@ -9,6 +9,7 @@ from typing import Any
 from ..audio.base import AudioSink, AudioSource
 from ..carriers.base import Carrier, CarrierFactory, CarrierRequest
 from ..protocol import wire
+from ..protocol.codec import STANDARD, Codec
 from ..protocol.config import DEFAULT_MODEL
 from ..protocol.engine import EngineOptions
 from .base import ApiKey, ConfigLike
@@ -44,6 +45,7 @@ class OpenAIRealtimeWebSocket(OpenAIRealtimeBase):
         ping_interval: between keepalive pings, s; None sends none.
         max_message_bytes: a larger message closes the connection.
         audio_input, audio_output: a source and a sink of `voxwire.audio`; they stay yours, `close()` leaves them open.
+        codec: what parses JSON and base64; see `fast_codec`.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class OpenAIRealtimeWebSocket(OpenAIRealtimeBase):
         audio_input: AudioSource | None = None,
         audio_output: AudioSink | None = None,
         options: EngineOptions | None = None,
+        codec: Codec = STANDARD,
     ) -> None:
         super().__init__(
             carrier=connect or _websocket,
@@ -76,6 +79,7 @@ class OpenAIRealtimeWebSocket(OpenAIRealtimeBase):
             options=options
             or EngineOptions(configure_timeout=configure_timeout, configure_required=configure_required),
             max_message_bytes=max_message_bytes,
+            codec=codec,
         )
         self.url = url
         self.use_insecure_api_key = use_insecure_api_key

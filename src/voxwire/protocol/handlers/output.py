@@ -30,7 +30,7 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
     if playback.is_discarded(response_id):
         return
     try:
-        data = wire.decode_audio(event.get("delta", ""))
+        data = wire.decode_audio(event.get("delta", ""), engine.codec)
     except WireError as error:
         out.append(Emit(ErrorEvent(error, event)))
         return

@@ -1,0 +1,118 @@
+"""Which library turns text into JSON, and audio into base64 and back.
+
+Half of the time that a frame of audio costs is spent in these three functions. Whichever are used, the same
+messages are taken and the same errors raised: what a faster one refuses, the standard library looks at again.
+
+The standard library's parser takes `NaN`, `Infinity` and, after overflow, `1e999`, none of
+which JSON (RFC 8259) has; they are refused here, so that what was decoded can always be encoded again.
+"""
+
+from __future__ import annotations
+
+import binascii
+import functools
+import importlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from ..errors import MissingExtraError
+
+__all__ = ["STANDARD", "Codec", "fast_codec"]
+
+_SPACE = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Three functions.
+
+    Attributes:
+        loads: JSON text to a value; raises `ValueError` or `RecursionError`.
+        b64encode: bytes to base64 text, with padding, in the standard alphabet.
+        b64decode: the same text to bytes; raises `ValueError` for any other.
+        packages: the third-party packages it uses.
+    """
+
+    loads: Callable[[str], Any]
+    b64encode: Callable[[bytes | bytearray | memoryview], str]
+    b64decode: Callable[[str], bytes]
+    packages: tuple[str, ...] = ()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("a number is too large for a 64 bit float")
+    return value
+
+
+_parse = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).raw_decode
+
+
+def _standard_loads(text: str) -> Any:
+    if text[:1] in _SPACE:
+        text = text.lstrip(_SPACE)
+    value, end = _parse(text)
+    if end != len(text) and text[end:].strip(_SPACE):
+        raise ValueError(f"text after the JSON value at character {end}")
+    return value
+
+
+def _standard_b64encode(data: bytes | bytearray | memoryview) -> str:
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
+
+
+def _standard_b64decode(text: str) -> bytes:
+    return binascii.a2b_base64(text, strict_mode=True)
+
+
+STANDARD = Codec(_standard_loads, _standard_b64encode, _standard_b64decode)
+"""The standard library's."""
+
+
+def fast_codec() -> Codec:
+    """`msgspec` for JSON and `pybase64` for audio, or the one of them that is installed.
+
+    Raises:
+        MissingExtraError: if neither is (extra `fast`).
+    """
+    msgspec, pybase64 = _optional("msgspec"), _optional("pybase64")
+    if msgspec is None and pybase64 is None:
+        raise MissingExtraError("The fast codec", "fast", "msgspec")
+    loads, b64encode, b64decode = STANDARD.loads, STANDARD.b64encode, STANDARD.b64decode
+    packages: list[str] = []
+    if msgspec is not None:
+        loads = _checked(msgspec.json.Decoder().decode, msgspec.MsgspecError, _standard_loads)
+        packages.append("msgspec")
+    if pybase64 is not None:
+        b64encode = pybase64.b64encode_as_string
+        strict = functools.partial(pybase64.b64decode, validate=True)
+        b64decode = _checked(strict, ValueError, _standard_b64decode)
+        packages.append("pybase64")
+    return Codec(loads, b64encode, b64decode, tuple(packages))
+
+
+def _optional(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _checked(
+    fast: Callable[[str], Any], refusal: type[Exception], standard: Callable[[str], Any]
+) -> Callable[[str], Any]:
+    def call(text: str) -> Any:
+        try:
+            return fast(text)
+        except (refusal, ValueError, RecursionError):
+            return standard(text)
+
+    return call
