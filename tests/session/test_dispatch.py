@@ -15,6 +15,7 @@ from voxwire import (
     ModelBehaviorError,
     RealtimeAgent,
     RunContext,
+    SessionUpdated,
     UserSpeechStarted,
     handoff,
     tool,
@@ -205,6 +206,7 @@ async def test_calls_belong_to_the_agent_that_made_them(stage: Any) -> None:
     stage.call("transfer_to_B")
     await stage.answered("c2")
     stage.call("echo", '{"word": "sibling"}', response_id="r1")
+    stage.transport.emit(SessionUpdated({}))
     stage.start("r2")
     stage.call("echo", '{"word": "next"}', response_id="r2")
     stage.call("wait", response_id="r2")
@@ -215,6 +217,33 @@ async def test_calls_belong_to_the_agent_that_made_them(stage: Any) -> None:
     assert outputs["c3"] == "A:c3:sibling"
     assert outputs["c4"] == "B:c4:next"
     assert outputs["c5"] == "Tool wait not found"
+
+
+async def test_a_response_may_begin_while_the_handoff_is_on_its_way(stage: Any) -> None:
+    """It is the old agent's, so it calls the old agent's tools; the one after it does not."""
+    other = RealtimeAgent("B", tools=[echo])
+    gate = Gate()
+    gate.open.set()
+    await stage.connect(RealtimeAgent("A", tools=[gate.tool, echo], handoffs=[other]))
+    stage.start("r1")
+    stage.call("transfer_to_B")
+    await stage.answered("c1")
+    stage.start("r2")
+    stage.call("wait", response_id="r2")
+    stage.call("echo", response_id="r2")
+    stage.call("nothing", response_id="r2")
+    stage.call("transfer_to_B", response_id="r2")
+    stage.start("r3")
+    stage.call("wait", response_id="r3")
+    assert await stage.answered("c2", "c3", "c4", "c5", "c6") == {
+        "c1": '{"assistant": "B"}',
+        "c2": "done",
+        "c3": "B:c3:",
+        "c4": "Tool nothing not found",
+        "c5": '{"assistant": "B"}',
+        "c6": "Tool wait not found",
+    }
+    assert stage.session.current_agent is other
 
 
 async def test_a_call_of_a_response_that_began_unseen_is_the_current_agents(stage: Any) -> None:

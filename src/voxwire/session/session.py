@@ -99,6 +99,7 @@ class RealtimeSession(SessionBase):
             "turn_done": self._turn_done,
             "function_call": self._function_call,
             "usage_update": self._count_usage,
+            "session_updated": self._configuration_confirmed,
             "audio_interrupted": self._interrupted,
             "user_speech_started": self._user_speaks,
             "connection_change": self._connection_changed,
@@ -269,7 +270,7 @@ class RealtimeSession(SessionBase):
             await self._transport.update_session_config(update)
             self._check(epoch)
             self._configured = merge_wire(self._configured, update)
-            self._turns.current = snapshot
+            self._turns.switch(snapshot)
         self.emit(AgentHandoff(self.context, source, target))
 
     # -- what the transport says ----------------------------------------------------------
@@ -289,9 +290,12 @@ class RealtimeSession(SessionBase):
             self.emit(AgentEnd(context, agent, event.response_id, text, event.status))
 
     def _function_call(self, call: FunctionCall) -> None:
-        snapshot = self._turns.of(call.response_id)
+        snapshot = self._turns.caller(call.response_id, call.tool_name)
         if snapshot is not None:
             self._dispatcher.function_call(call, snapshot)
+
+    def _configuration_confirmed(self, _event: object) -> None:
+        self._turns.confirmed()
 
     def _count_usage(self, event: UsageUpdate) -> None:
         self._usage = self._usage + event.usage

@@ -25,6 +25,10 @@ class AgentSnapshot:
     tools: Mapping[str, FunctionTool[..., Any]]
     handoffs: Mapping[str, Handoff]
 
+    def has(self, name: str) -> bool:
+        """Whether the model can call something of this name."""
+        return name in self.tools or name in self.handoffs
+
     def wire_tools(self) -> list[dict[str, Any]]:
         """All of them, as the Realtime API has them."""
         return [
