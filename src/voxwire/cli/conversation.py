@@ -1,0 +1,242 @@
+"""One conversation of the demo: server, session, microphone and loudspeaker, from beginning to end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..agent import RealtimeAgent
+from ..audio.live_sources import SequenceSource
+from ..audio.paced_sink import PacedSink
+from ..audio.peaks import Outline
+from ..audio.recording import StereoRecorder
+from ..audio.sinks import TeeSink
+from ..protocol.config import DEFAULT_MODEL, AudioConfig, AudioInput, ServerVad, SessionConfig, Transcription
+from ..protocol.usage import Usage
+from ..session.events import SESSION_EVENTS
+from ..session.session import RealtimeSession
+from ..transports.websocket import OpenAIRealtimeWebSocket
+from .dialogue import Line
+from .director import Director, Stalled, Watch
+from .event_log import EventLog
+from .narration import Entry, Narrator, partial
+from .stage import RecordedSource, RecorderSink
+from .timeline import Timeline
+from .views import View, make_view
+
+__all__ = ["Outcome", "Place", "hold"]
+
+OUTLINE_POINTS = 1200
+REFRESH_SECONDS = 1 / 12
+_USER_TEXT = "conversation.item.input_audio_transcription.completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the conversation takes place.
+
+    Attributes:
+        url: a server's address; None for the embedded server, or OpenAI's if there is a key.
+        transcription_model: who transcribes the user.
+    """
+
+    url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    model: str | None = None
+    transcription_model: str = "gpt-4o-mini-transcribe"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether a server has to be started."""
+        return self.url is None and self.api_key is None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        stopped: why it ended early, in words; None if it did not.
+        by_user: whether it ended with Ctrl-C.
+        outlines: waveforms of user and agent.
+    """
+
+    timeline: Timeline
+    usage: Usage
+    url: str
+    model: str
+    stopped: str | None
+    by_user: bool
+    outlines: tuple[Outline, Outline]
+
+
+async def hold(
+    agent: RealtimeAgent,
+    lines: Sequence[Line],
+    place: Place,
+    *,
+    prompt: str,
+    recording: Path,
+    log: Path,
+    plain: bool,
+    max_seconds: float,
+) -> Outcome:
+    """Hold the conversation. Ctrl-C (the task being cancelled) ends it early; the files are complete then as well.
+
+    Args:
+        prompt: what a transcriber may expect to hear.
+
+    Raises:
+        VoxwireError: it could not begin.
+        OSError: a file cannot be written.
+    """
+    async with AsyncExitStack() as stack:
+        url, key = await stack.enter_async_context(_service(place))
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+
+        def now() -> float:
+            return (loop.time() - begin) * 1000
+
+        recorder = StereoRecorder(recording, start=begin)
+        stack.callback(lambda: recorder.close(loop.time()))
+        events = stack.enter_context(EventLog(log, [key] if key else []))
+        timeline = Timeline(agent.name)
+        view = make_view(plain=plain, partial=lambda: partial(timeline, now()), now=now)
+        source = SequenceSource()
+        speaker = PacedSink()
+        transport = OpenAIRealtimeWebSocket(
+            url=url,
+            api_key=key,
+            proxy=None if place.embedded else True,
+            audio_input=RecordedSource(source, recorder, loop.time),
+            audio_output=TeeSink(speaker, RecorderSink(recorder, loop.time)),
+            model=place.model or DEFAULT_MODEL,
+        )
+        transport.on("*", lambda event: events.write("received", event, now()))
+        transport.on("sent", lambda event: events.write("sent", event, now()))
+        session = RealtimeSession(agent, transport=transport, config=_config(place, prompt), context={})
+        stack.push_async_callback(speaker.close)
+        stack.push_async_callback(source.close)
+        stage = _Stage(session, source, timeline, view, now)
+        stopped, by_user = await stage.play(lines, max_seconds)
+        recorder.close(loop.time())
+        return Outcome(
+            timeline,
+            session.usage,
+            url or "wss://api.openai.com/v1/realtime",
+            transport.model,
+            stopped,
+            by_user,
+            recorder.peaks(OUTLINE_POINTS),
+        )
+
+
+@asynccontextmanager
+async def _service(place: Place) -> AsyncIterator[tuple[str | None, str | None]]:
+    """The address and the key of the service; starts the embedded one if it is that."""
+    if not place.embedded:
+        yield place.url, place.api_key
+        return
+    from ..server.serve import EmbeddedServer
+
+    async with EmbeddedServer(api_keys=[f"sk-{secrets.token_urlsafe(16)}"]) as server:
+        yield server.url, server.api_key
+
+
+def _config(place: Place, prompt: str) -> SessionConfig:
+    words: dict[str, Any] = {"prompt": prompt} if prompt else {}
+    return SessionConfig(
+        audio=AudioConfig(
+            input=AudioInput(
+                transcription=Transcription(model=place.transcription_model, language="en", **words),
+                turn_detection=ServerVad(create_response=True, interrupt_response=True),
+            )
+        )
+    )
+
+
+class _Stage:
+    """The session with everybody who looks on."""
+
+    def __init__(
+        self, session: RealtimeSession, source: SequenceSource, timeline: Timeline, view: View, now: Any
+    ) -> None:
+        self._session = session
+        self._source = source
+        self._timeline = timeline
+        self._view = view
+        self._now = now
+        self._narrator = Narrator(timeline)
+        self._watch = Watch(now)
+        for name in SESSION_EVENTS:
+            session.on(name, self._take)
+        session.transport.on(_USER_TEXT, self._take)
+
+    def _take(self, event: object) -> None:
+        at = self._now()
+        self._timeline.take(event, at)
+        self._watch.nudge()
+        for entry in self._narrator.take(event, at):
+            self._view.show(entry)
+
+    async def play(self, lines: Sequence[Line], max_seconds: float) -> tuple[str | None, bool]:
+        """Play the lines; why it ended early, and whether the user wanted that."""
+        director = Director(
+            self._timeline,
+            self._watch,
+            self._now,
+            say=self._say,
+            type_in=self._type_in,
+            announce=self._announce,
+        )
+        stopped: str | None = None
+        by_user = False
+        with self._view:
+            ticker = asyncio.create_task(self._tick())
+            try:
+                async with asyncio.timeout(max_seconds):
+                    await self._session.connect()
+                    await director.play(lines)
+            except TimeoutError:
+                stopped = f"not finished within {max_seconds:g} s (--max-seconds)"
+            except Stalled as stall:
+                stopped = str(stall)
+            except asyncio.CancelledError:
+                stopped, by_user = "stopped by the user", True
+                _take_back_cancellation()
+            finally:
+                ticker.cancel()
+                with suppress(asyncio.CancelledError):
+                    await ticker
+            self._timeline.finish(self._session.history, self._now())
+            await self._session.close()
+        return stopped, by_user
+
+    async def _tick(self) -> None:
+        while True:
+            self._view.refresh()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    def _announce(self, line: Line) -> None:
+        if line.file is None:
+            self._view.show(Entry(self._now(), "user", "You", line.text))
+
+    async def _say(self, line: Line) -> None:
+        assert line.file is not None  # noqa: S101 - for the type checker: the director knows
+        await self._source.say(line.file)
+
+    async def _type_in(self, line: Line) -> None:
+        await self._session.send_message(line.text)
+
+
+def _take_back_cancellation() -> None:
+    """What follows is the orderly end, which may wait."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

@@ -1,0 +1,131 @@
+"""`voxwire demo`: a conversation, and what is left of it on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..audio.wav import read_wav
+from ..errors import ConfigError
+from .checks import Check, RecordingFacts, check_all
+from .conversation import Outcome, Place, hold
+from .demo_agents import make_agents
+from .dialogue import Line, built_in, built_in_prompt, own_questions
+from .report import Report, render
+from .stage import recording_facts
+from .summary import summary_json
+
+__all__ = ["DemoOptions", "run"]
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What was asked for on the command line; see `voxwire demo --help`."""
+
+    audio: Sequence[Path] = ()
+    text: Sequence[str] = ()
+    url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    model: str | None = None
+    out: Path = Path("demo-out")
+    plain: bool = False
+    max_seconds: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    recording: Path
+    log: Path
+    report: Path
+    summary: Path
+
+
+def run(options: DemoOptions) -> int:
+    """Hold the conversation, write the files, print the checks.
+
+    Returns:
+        0 if everything happened that should, 1 if not, 130 after Ctrl-C.
+
+    Raises:
+        VoxwireError: an option cannot be used, or there is no connection.
+    """
+    lines = _lines(options)
+    files = _files(options.out)
+    place = Place(options.url, _key(options), options.model)
+    own = bool(options.audio or options.text)
+    outcome = asyncio.run(
+        hold(
+            make_agents(),
+            lines,
+            place,
+            prompt="" if own else built_in_prompt(),
+            recording=files.recording,
+            log=files.log,
+            plain=options.plain,
+            max_seconds=options.max_seconds,
+        )
+    )
+    facts = recording_facts(files.recording, outcome.timeline)
+    checks = check_all(outcome.timeline, lines, facts, stopped=outcome.stopped)
+    _write(files, outcome, checks, facts)
+    _print_checks(checks, files)
+    if outcome.by_user:
+        return INTERRUPTED
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _lines(options: DemoOptions) -> list[Line]:
+    for path in options.audio:
+        try:
+            read_wav(path)
+        except OSError as error:
+            raise ConfigError(f"--audio {path} cannot be read: {error.strerror or error}") from error
+    return own_questions(options.audio, options.text) or built_in()
+
+
+def _key(options: DemoOptions) -> str | None:
+    """The key given; for OpenAI's own address the usual environment variable will do."""
+    if options.api_key is None and options.url is not None:
+        host = urlsplit(options.url).hostname or ""
+        if host == "api.openai.com":
+            return os.environ.get("OPENAI_API_KEY")
+    return options.api_key
+
+
+def _files(folder: Path) -> _Files:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {folder} cannot be made: {error.strerror or error}") from error
+    return _Files(
+        folder / "recording.wav", folder / "events.jsonl", folder / "report.html", folder / "summary.json"
+    )
+
+
+def _write(files: _Files, outcome: Outcome, checks: Sequence[Check], facts: RecordingFacts) -> None:
+    report = Report(
+        timeline=outcome.timeline,
+        checks=checks,
+        recording=facts,
+        outlines=outcome.outlines,
+        url=outcome.url,
+        model=outcome.model,
+    )
+    files.report.write_text(render(report), encoding="utf-8")
+    files.summary.write_text(summary_json(report, outcome.usage, stopped=outcome.stopped), encoding="utf-8")
+
+
+def _print_checks(checks: Sequence[Check], files: _Files) -> None:
+    print()
+    for check in checks:
+        print(f"{'ok    ' if check.ok else 'FAILED'}  {check.name}: {check.detail}")
+    failed = sum(not check.ok for check in checks)
+    print(f"\n{len(checks) - failed} of {len(checks)} checks passed.")
+    for path in (files.report, files.recording, files.log, files.summary):
+        print(f"  {path}")
