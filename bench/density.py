@@ -272,9 +272,10 @@ async def measure(name: str, sessions: int, seconds: float, peer: Peer) -> dict[
 
     first_in, first_out = len(inbound), len(outbound)
     heard_before = peer.heard()
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu, kernel = time.perf_counter(), time.process_time(), os.times().system
     await asyncio.sleep(seconds)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    kernel = os.times().system - kernel
     late_in, late_out = inbound[first_in:], outbound[first_out:]
     arrived = peer.heard() - heard_before
     after_kib = _resident_kib()
@@ -288,6 +289,7 @@ async def measure(name: str, sessions: int, seconds: float, peer: Peer) -> dict[
     return {
         "sessions": sessions,
         "cpu_ms": cpu * 1000 / wall / sessions,
+        "kernel_ms": kernel * 1000 / wall / sessions,
         "kib": (after_kib - before_kib) / max(1, sessions - 1),
         "in_p50_ms": percentile(late_in, 0.5) * 1000,
         "in_p99_ms": percentile(late_in, 0.99) * 1000,
