@@ -16,7 +16,7 @@ from .engine import ServerEngine
 from .engine.config import default_session, merge_session
 from .engine.schema import any_mapping, integer, obj, one_of
 from .options import DetectorFactory, ServerOptions
-from .speech.base import Responder, Synthesizer, Transcriber
+from .speech.base import Responder, SpeechHints, Synthesizer, Transcriber
 
 __all__ = ["RealtimeService"]
 
@@ -128,6 +128,12 @@ class RealtimeService:
             MissingExtraError: what a component needs is not installed.
         """
         self._make()
+
+    def warm_up(self) -> None:
+        """Load now what the first utterance would wait for (models, processes); needs a running loop."""
+        made = self._make()
+        made.detectors()
+        made.transcriber.start(SpeechHints(), lambda _text: None).cancel()
 
     # -- client secrets -----------------------------------------------------------------------
 
