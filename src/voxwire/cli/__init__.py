@@ -6,6 +6,7 @@ Nothing is imported here but what says that something is missing.
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 from ..errors import VoxwireError
 
@@ -33,6 +34,6 @@ def main() -> None:
         sys.exit(130)
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int) -> NoReturn:
     print(f"voxwire: {message}", file=sys.stderr)
     sys.exit(status)

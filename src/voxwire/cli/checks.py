@@ -236,7 +236,7 @@ def word_overlap(wanted: str, found: str) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return [_NUMBERS.get(word, word) for word in re.findall(r"\w+", text.lower())]
+    return [_NUMBERS.get(found[0], found[0]) for found in re.finditer(r"\w+", text.lower())]
 
 
 def _same(found: object, wanted: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..protocol.config import DEFAULT_MODEL, AudioConfig, AudioInput, ServerVad,
 from ..protocol.usage import Usage
 from ..session.events import SESSION_EVENTS
 from ..session.session import RealtimeSession
+from ..transports.base import RealtimeTransportLayer
 from ..transports.websocket import OpenAIRealtimeWebSocket
 from .dialogue import Line
 from .director import Director, Stalled, Watch
@@ -118,8 +119,7 @@ async def hold(
             audio_output=TeeSink(speaker, RecorderSink(recorder, loop.time)),
             model=place.model or DEFAULT_MODEL,
         )
-        transport.on("*", lambda event: events.write("received", event, now()))
-        transport.on("sent", lambda event: events.write("sent", event, now()))
+        _log_both_ways(transport, events, now)
         session = RealtimeSession(agent, transport=transport, config=_config(place, prompt), context={})
         stack.push_async_callback(speaker.close)
         stack.push_async_callback(source.close)
@@ -138,7 +138,7 @@ async def hold(
 
 
 @asynccontextmanager
-async def _service(place: Place) -> AsyncIterator[tuple[str | None, str | None]]:
+async def _service(place: Place) -> AsyncGenerator[tuple[str | None, str | None]]:
     """The address and the key of the service; starts the embedded one if it is that."""
     if not place.embedded:
         yield place.url, place.api_key
@@ -147,6 +147,17 @@ async def _service(place: Place) -> AsyncIterator[tuple[str | None, str | None]]
 
     async with EmbeddedServer(api_keys=[f"sk-{secrets.token_urlsafe(16)}"]) as server:
         yield server.url, server.api_key
+
+
+def _log_both_ways(transport: RealtimeTransportLayer, log: EventLog, now: Callable[[], float]) -> None:
+    def received(event: Mapping[str, Any]) -> None:
+        log.write("received", event, now())
+
+    def sent(event: Mapping[str, Any]) -> None:
+        log.write("sent", event, now())
+
+    transport.on("*", received)
+    transport.on("sent", sent)
 
 
 def _config(place: Place, prompt: str) -> SessionConfig:
@@ -165,7 +176,12 @@ class _Stage:
     """The session with everybody who looks on."""
 
     def __init__(
-        self, session: RealtimeSession, source: SequenceSource, timeline: Timeline, view: View, now: Any
+        self,
+        session: RealtimeSession,
+        source: SequenceSource,
+        timeline: Timeline,
+        view: View,
+        now: Callable[[], float],
     ) -> None:
         self._session = session
         self._source = source

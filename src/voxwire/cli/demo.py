@@ -22,6 +22,7 @@ from .summary import summary_json
 __all__ = ["DemoOptions", "run"]
 
 INTERRUPTED = 130
+MOST_DETAIL = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,15 @@ def _write(files: _Files, outcome: Outcome, checks: Sequence[Check], facts: Reco
     files.summary.write_text(summary_json(report, outcome.usage, stopped=outcome.stopped), encoding="utf-8")
 
 
+def _clipped(text: str) -> str:
+    """Long details are whole in the report and the summary."""
+    return text if len(text) <= MOST_DETAIL else f"{text[:MOST_DETAIL]}..."
+
+
 def _print_checks(checks: Sequence[Check], files: _Files) -> None:
     print()
     for check in checks:
-        print(f"{'ok    ' if check.ok else 'FAILED'}  {check.name}: {check.detail}")
+        print(f"{'ok    ' if check.ok else 'FAILED'}  {check.name}: {_clipped(check.detail)}")
     failed = sum(not check.ok for check in checks)
     print(f"\n{len(checks) - failed} of {len(checks)} checks passed.")
     for path in (files.report, files.recording, files.log, files.summary):

@@ -39,7 +39,7 @@ def _short(key: str, value: Any, *, audio_delta: bool = False) -> Any:
     if isinstance(value, Mapping):
         return {name: _short(name, part) for name, part in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_short("", part) for part in value]
+        return [_short("", part) for part in cast("list[object]", value)]
     return value
 
 

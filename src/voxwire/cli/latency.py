@@ -11,31 +11,43 @@ from .turns import Turn
 __all__ = ["Latency", "latency_of", "median_heard_ms"]
 
 
+STAGES = ("turn detection", "transcription", "answer", "playback")
+"""Where the time between a question and its answer goes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Latency:
     """Times since the user's last sample, ms; None where it did not come to that.
 
     Attributes:
         detected_ms: the service says that the user has stopped.
+        transcribed_ms: it says what it understood; a service that listens directly may do so late.
         received_ms: the first audio of the answer arrives.
         heard_ms: it is heard.
     """
 
     detected_ms: float | None
+    transcribed_ms: float | None
     received_ms: float | None
     heard_ms: float | None
 
     @property
     def stages(self) -> list[tuple[str, float]]:
-        """Where the time went: names and lengths (ms) that add up to `heard_ms`; empty without an answer."""
+        """Those of `STAGES` there were, with their lengths (ms), which add up to `heard_ms`.
+
+        Empty without an answer. A transcription that came after the answer had begun did not delay it, and is no stage.
+        """
         if self.received_ms is None or self.heard_ms is None:
             return []
-        detected = min(max(0.0, self.detected_ms or 0.0), self.received_ms)
-        return [
-            ("turn detection", detected),
-            ("answer", self.received_ms - detected),
-            ("playback", max(0.0, self.heard_ms - self.received_ms)),
-        ]
+        marks = [("turn detection", self.detected_ms), ("transcription", self.transcribed_ms)]
+        marks += [("answer", self.received_ms), ("playback", self.heard_ms)]
+        stages: list[tuple[str, float]] = []
+        before = 0.0
+        for name, at in marks:
+            if at is not None and before <= at <= self.heard_ms:
+                stages.append((name, at - before))
+                before = at
+        return stages
 
 
 def latency_of(turn: Turn) -> Latency | None:
@@ -47,9 +59,13 @@ def latency_of(turn: Turn) -> Latency | None:
     def since(at: float | None) -> float | None:
         return None if at is None else at - end
 
-    if reply is None:
-        return Latency(since(turn.detected_ms), None, None)
-    return Latency(since(turn.detected_ms), since(reply.received_ms), since(reply.heard_from_ms))
+    transcribed = None if turn.typed else since(turn.recognised_ms)
+    return Latency(
+        since(turn.detected_ms),
+        transcribed,
+        since(reply.received_ms) if reply is not None else None,
+        since(reply.heard_from_ms) if reply is not None else None,
+    )
 
 
 def median_heard_ms(turns: Sequence[Turn]) -> float | None:

@@ -113,7 +113,7 @@ class Narrator:
         if turn is None or latency is None or latency.heard_ms is None or turn.number in self._timed:
             return
         self._timed.add(turn.number)
-        parts = ", ".join(f"{name} {ms:.0f}" for name, ms in latency.stages)
+        parts = ", ".join(f"{name} {ms:.0f}" for name, ms in latency.stages if ms >= 1)
         yield Entry(at, "latency", "", f"heard after {latency.heard_ms:.0f} ms: {parts}")
 
     def _replies(self, at: float) -> Iterator[Entry]:

@@ -9,7 +9,7 @@ from html import escape
 from .._version import __version__
 from ..audio.peaks import Outline
 from .checks import Check, RecordingFacts, word_overlap
-from .latency import latency_of, median_heard_ms
+from .latency import STAGES, latency_of, median_heard_ms
 from .narration import call_text, clock_text
 from .report_chart import Chart, draw
 from .report_style import STYLE
@@ -84,8 +84,8 @@ def _header(report: Report) -> Iterator[str]:
         (str(len(timeline.turns)), "turns"),
         (str(tools), "tool calls"),
         (str(handoffs), "handoffs"),
-        (_ms(answered), "from the user's last sample to the answer being heard, median"),
-        (_ms(min(reactions, default=None)), "from the user's first sample to silence, when interrupting"),
+        (_ms(answered), "median time to answer"),
+        (_ms(min(reactions, default=None)), "to silence when interrupted"),
     ]
     yield '<dl class="tiles">'
     yield from (f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>" for value, what in tiles)
@@ -167,25 +167,26 @@ def _reply(reply: Reply, style: str) -> str:
 def _latencies(timeline: Timeline) -> Iterator[str]:
     rows = [(turn, latency) for turn in timeline.turns if (latency := latency_of(turn)) is not None]
     longest = max((latency.heard_ms or 0.0 for _, latency in rows), default=0.0) or 1.0
-    yield '<h2>Latency</h2><div class="scroll"><table><caption>ms after the last sample of the user</caption><thead><tr>'
-    yield from (
-        f'<th scope="col">{name}</th>'
-        for name in ("Turn", "end detected", "first audio received", "heard", "")
-    )
+    yield '<h2>Latency</h2><div class="scroll"><table>'
+    yield "<caption>ms from the last sample of the user until ...</caption><thead><tr>"
+    columns = ("Turn", "end detected", "transcribed", "first audio received", "heard", "")
+    yield "".join(f'<th scope="col">{name}</th>' for name in columns)
     yield "</tr></thead><tbody>"
     for turn, latency in rows:
-        cells = "".join(
-            f"<td>{_number(value)}</td>"
-            for value in (latency.detected_ms, latency.received_ms, latency.heard_ms)
-        )
+        values = (latency.detected_ms, latency.transcribed_ms, latency.received_ms, latency.heard_ms)
+        cells = "".join(f"<td>{'-' if value is None else f'{value:.0f}'}</td>" for value in values)
         bars = "".join(
-            f'<i class="stage{index}" style="width:{100 * ms / longest:.1f}%" title="{name}: {ms:.0f} ms"></i>'
-            for index, (name, ms) in enumerate(latency.stages)
+            f'<i class="stage{STAGES.index(name)}" style="width:{100 * ms / longest:.1f}%" title="{name}: {ms:.0f} ms"></i>'
+            for name, ms in latency.stages
         )
         yield f'<tr><th scope="row">{turn.number} <span>{escape(turn.text or turn.recognised)}</span></th>{cells}'
         yield f'<td class="bar" aria-hidden="true">{bars}</td></tr>'
-    yield '</tbody></table></div><p class="legend"><span class="key stage0">turn detection</span>'
-    yield '<span class="key stage1">transcription, answer, speech</span><span class="key stage2">playback</span></p>'
+    yield '</tbody></table></div><p class="legend">'
+    seen = {name for _, latency in rows for name, ms in latency.stages if ms >= 1}
+    for index, name in enumerate(STAGES):
+        if name in seen:
+            yield f'<span class="key stage{index}">{name}</span>'
+    yield "</p>"
 
 
 def _checks(checks: Sequence[Check]) -> Iterator[str]:
@@ -199,7 +200,3 @@ def _checks(checks: Sequence[Check]) -> Iterator[str]:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"

@@ -57,9 +57,9 @@ def _parts(chart: Chart) -> Iterator[str]:
     yield '<title id="chart-title">Waveforms of user and agent on one time axis</title>'
     yield f'<desc id="chart-text">{escape(describe(chart.timeline))}</desc>'
     yield from _bands(chart)
-    for y, name in ((USER_Y, "You"), (ACTS_Y, "Acts"), (AGENT_Y, "Agent")):
+    for y, name in ((USER_Y, "You"), (ACTS_Y, "Tools"), (AGENT_Y, "Agent")):
         yield f'<text class="lane" x="4" y="{y + 4}">{name}</text>'
-        if name != "Acts":
+        if name != "Tools":
             yield f'<path class="zero" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>'
     yield from _waves(chart)
     for turn in chart.timeline.turns:
@@ -94,51 +94,48 @@ def _bands(chart: Chart) -> Iterator[str]:
         yield f'<text class="number" x="{x + 6:.1f}" y="22">{turn.number}</text>'
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A piece of one voice."""
+
+    begin_ms: float
+    end_ms: float
+    style: str
+    title: str
+
+
 def _waves(chart: Chart) -> Iterator[str]:
     user, agent = chart.outlines
     peak = max((max(-low, high) for outline in chart.outlines for low, high in outline), default=0.0) or 1.0
     for turn in chart.timeline.turns:
         if not turn.typed:
+            end = chart.length_ms if turn.end_ms is None else turn.end_ms
             title = f"You, {clock_text(turn.begin_ms)}: {turn.text or turn.recognised}"
-            end = turn.end_ms or chart.length_ms
-            yield _wave(chart, user, USER_Y, peak, turn.begin_ms, end, "user", title)
+            yield _wave(chart, user, USER_Y, HALF / peak, _Stretch(turn.begin_ms, end, "user", title))
         for reply in turn.replies:
-            if reply.heard_from_ms is not None and reply.heard_until_ms is not None:
-                title = f"{reply.agent}, {clock_text(reply.heard_from_ms)}: {_heard(reply)}"
-                yield _wave(
-                    chart,
-                    agent,
-                    AGENT_Y,
-                    peak,
-                    reply.heard_from_ms,
-                    reply.heard_until_ms,
-                    chart.agents[reply.agent],
-                    title,
-                )
+            begin, end_ms = reply.heard_from_ms, reply.heard_until_ms
+            if begin is not None and end_ms is not None:
+                title = f"{reply.agent}, {clock_text(begin)}: {_heard(reply)}"
+                stretch = _Stretch(begin, end_ms, chart.agents[reply.agent], title)
+                yield _wave(chart, agent, AGENT_Y, HALF / peak, stretch)
 
 
-def _wave(
-    chart: Chart,
-    outline: Outline,
-    y: float,
-    peak: float,
-    begin_ms: float,
-    end_ms: float,
-    style: str,
-    title: str,
-) -> str:
-    count = len(outline)
-    first = max(0, int(begin_ms / chart.length_ms * count)) if chart.length_ms else 0
-    last = min(count, int(end_ms / chart.length_ms * count) + 1) if chart.length_ms else 0
+def _wave(chart: Chart, outline: Outline, y: float, scale: float, stretch: _Stretch) -> str:
+    if not outline or chart.length_ms <= 0:
+        return ""
+    step = chart.length_ms / len(outline)
+    first = max(0, int(stretch.begin_ms / step))
     points = [
-        (chart.x((index + 0.5) / count * chart.length_ms), *outline[index]) for index in range(first, last)
+        (chart.x((first + index + 0.5) * step), *pair)
+        for index, pair in enumerate(outline[first : int(stretch.end_ms / step) + 1])
     ]
     if not points:
         return ""
     # Half a unit at least, so that quiet speech is a line and not a gap.
-    above = [f"{x:.1f} {y - max(0.5, high / peak * HALF):.1f}" for x, _, high in points]
-    below = [f"{x:.1f} {y + max(0.5, -low / peak * HALF):.1f}" for x, low, _ in reversed(points)]
-    return f'<path class="wave {style}" d="M{"L".join(above + below)}Z"><title>{escape(title)}</title></path>'
+    above = [f"{x:.1f} {y - max(0.5, high * scale):.1f}" for x, _, high in points]
+    below = [f"{x:.1f} {y + max(0.5, -low * scale):.1f}" for x, low, _ in reversed(points)]
+    shape = f"M{'L'.join(above + below)}Z"
+    return f'<path class="wave {stretch.style}" d="{shape}"><title>{escape(stretch.title)}</title></path>'
 
 
 def _heard(reply: Reply) -> str:

@@ -6,10 +6,10 @@ __all__ = ["STYLE"]
 
 _LIGHT = """--bg:#fbfbfa;--card:#fff;--ink:#1c2024;--soft:#5d656e;--line:#dfe2e5;--band:#f1f3f5;--user:#1f5fc4;
 --agent0:#0b7a66;--agent1:#8a3ab9;--agent2:#a05a00;--cut:#c0281c;--tool:#8a5a00;--wait:#8b949e;
---good:#0b7a4b;--bad:#c0281c;--stage0:#8fb1e3;--stage1:#2f6fd0;--stage2:#123d80"""
+--good:#0b7a4b;--bad:#c0281c;--stage0:#a9c3ea;--stage1:#6096e0;--stage2:#1f5fc4;--stage3:#123d80"""
 _DARK = """--bg:#14171a;--card:#1b1f23;--ink:#e8eaed;--soft:#a2abb5;--line:#31373d;--band:#1f2429;--user:#7fb0ff;
 --agent0:#54d1b6;--agent1:#d09cf5;--agent2:#f0b25c;--cut:#ff8074;--tool:#eebb66;--wait:#79838d;
---good:#58cf96;--bad:#ff8074;--stage0:#35527f;--stage1:#6ea2f5;--stage2:#cfe0ff"""
+--good:#58cf96;--bad:#ff8074;--stage0:#35527f;--stage1:#5381c9;--stage2:#8db8ff;--stage3:#d6e5ff"""
 
 STYLE = (
     ":root{color-scheme:light dark;" + _LIGHT + "}@media(prefers-color-scheme:dark){:root{" + _DARK + "}}"
@@ -51,18 +51,18 @@ font-variant-numeric:tabular-nums}
 .turn p+p{margin-top:6px}.said{display:grid;grid-template-columns:64px 1fr}.said b{color:var(--c)}
 .act{font-size:14px;color:var(--soft);margin-left:64px;padding-left:10px;border-left:3px solid var(--tool)}
 .act b{color:var(--ink)}.act.handoff{border-color:var(--agent1)}.act.cut{border-color:var(--cut)}
-.act q{color:var(--ink)}s{color:var(--soft)}small{color:var(--soft);font-size:13px}
+.act q{color:var(--ink)}s{color:var(--soft);text-decoration-color:var(--line)}small{color:var(--soft);font-size:13px}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table{border-collapse:collapse;width:100%;min-width:640px;font-variant-numeric:tabular-nums;font-size:14px}
 caption{text-align:left;color:var(--soft);font-size:13px;padding-bottom:6px}
 th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line)}thead th{color:var(--soft);font-weight:600}
 th:first-child{text-align:left}tbody th span{font-weight:400;margin-left:6px}
 .bar{width:34%}.bar i{display:inline-block;height:12px}.bar{text-align:left;white-space:nowrap;font-size:0}
-.stage0{background:var(--stage0)}.stage1{background:var(--stage1)}.stage2{background:var(--stage2)}
+.stage0{background:var(--stage0)}.stage1{background:var(--stage1)}.stage2{background:var(--stage2)}.stage3{background:var(--stage3)}
 .key[class*=stage]{background:none}.key.stage0{--c:var(--stage0)}.key.stage1{--c:var(--stage1)}
-.key.stage2{--c:var(--stage2)}
+.key.stage2{--c:var(--stage2)}.key.stage3{--c:var(--stage3)}
 .checks{list-style:none;margin:0;padding:0;columns:2;column-gap:32px}
-.checks li{display:grid;grid-template-columns:58px 1fr;break-inside:avoid;padding:4px 0;font-size:14px}
+.checks li{display:grid;grid-template-columns:68px 1fr;break-inside:avoid;padding:4px 0;font-size:14px}
 .checks li>span{color:var(--ink);overflow-wrap:anywhere}.checks small{display:block;font-size:12.5px;line-height:1.4}
 footer{color:var(--soft);font-size:13px;margin-top:40px}a{color:var(--user)}
 @media(max-width:760px){main{padding:20px 14px}.turn{grid-template-columns:1fr}.checks{columns:1}.act{margin-left:0}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from .._version import __version__
 from ..protocol.usage import Usage
@@ -55,7 +55,7 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 1)
     if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
+        return {key: _rounded(part) for key, part in cast("dict[str, Any]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(part) for part in value]
+        return [_rounded(part) for part in cast("list[Any]", value)]
     return value

@@ -13,10 +13,15 @@ from .narration import Entry, Kind, Partial, clock_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 __all__ = ["LiveView", "PlainView", "View", "make_view"]
 
+_TIME_WIDTH = 7
 _WIDTH = 6
+_MOST_HEARD = 240
+_MOST_AHEAD = 120
+"""Characters of a long reply that are shown before and behind the word being heard."""
 _STYLES: dict[Kind, str] = {
     "user": "cyan",
     "agent": "green",
@@ -90,14 +95,17 @@ class LiveView:
         from rich.text import Text
 
         style = _STYLES[entry.kind]
-        line = Text.assemble(
-            (f"{clock_text(entry.at_ms):>7}  ", "dim"),
-            (f"{entry.who:<{_WIDTH}} ", f"bold {style}" if entry.kind in ("user", "agent") else style),
-            (f"{_SIGNS.get(entry.kind, '')}{entry.text}", "" if entry.kind in ("user", "agent") else style),
-        )
+        spoken = entry.kind in ("user", "agent")
+        text = Text(f"{_SIGNS.get(entry.kind, '')}{entry.text}", "" if spoken else style)
         if entry.rest:
-            line.append(f" {entry.rest}", "dim strike")
-        self._console.print(line)
+            text.append(f" {_beginning(entry.rest)}", "dim strike")
+        self._console.print(
+            _row(
+                Text(clock_text(entry.at_ms), "dim"),
+                Text(entry.who, f"bold {style}" if spoken else style),
+                text,
+            )
+        )
 
     def refresh(self) -> None:
         """Draw the live part again; in the thread that changes what is shown."""
@@ -111,10 +119,10 @@ class LiveView:
         said = self._partial()
         rows: list[Any] = [Rule(f"{clock_text(self._now())}  {said.state}", style="dim", align="left")]
         if said.user:
-            rows.append(Text.assemble(("         You    ", "bold cyan"), (f"{said.user} …", "italic")))
+            rows.append(_row(Text(), Text("You", "bold cyan"), Text(f"{said.user} ...", "italic")))
         if said.agent:
-            name = f"         {said.agent:<{_WIDTH}} "
-            rows.append(Text.assemble((name, "bold green"), said.heard, (said.ahead, "dim")))
+            words = Text.assemble(_ending(said.heard), (_beginning(said.ahead), "dim"))
+            rows.append(_row(Text(), Text(said.agent, "bold green"), words))
         return Group(*rows)
 
     def __enter__(self) -> Self:
@@ -126,6 +134,26 @@ class LiveView:
     ) -> None:
         """Leave only the lines."""
         self._live.stop()
+
+
+def _row(time: Text, who: Text, what: Text) -> RenderableType:
+    """Three columns, so that long texts are indented."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=_TIME_WIDTH, justify="right", no_wrap=True)
+    grid.add_column(width=_WIDTH, no_wrap=True)
+    grid.add_column(ratio=1)
+    grid.add_row(time, who, what)
+    return grid
+
+
+def _ending(text: str) -> str:
+    return text if len(text) <= _MOST_HEARD else f"... {text[-_MOST_HEARD:].partition(' ')[2]}"
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _MOST_AHEAD else f"{text[:_MOST_AHEAD].rpartition(' ')[0]} ..."
 
 
 def make_view(*, plain: bool, partial: Callable[[], Partial], now: Callable[[], float]) -> View:
