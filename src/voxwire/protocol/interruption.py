@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cancel", "check_playback", "interrupt", "stop_playback"]
 
-MIN_WAIT = 0.01
+MIN_WAIT = 0.02
 """Seconds between two looks at a sink that has almost finished."""
 
 

@@ -143,6 +143,8 @@ class ResponseSequencer:
             if self.in_flight is not None and self.in_flight.out_of_band:
                 self._accepted, self.in_flight = self.in_flight, None
             return False
+        if not response_id and self.state in ("active", "cancelling"):
+            return False  # malformed; what runs goes on
         withdrawn = self.state == "withdrawn"
         if self.in_flight is not None and not self.in_flight.out_of_band:
             # It may be a foreign one (voice activity): should an error name our create
