@@ -159,7 +159,7 @@ async def test_a_loop_over_the_events_ends_on_close(bench: Any) -> None:
 
     async def read() -> None:
         async for event in client:
-            names.append(event.name)
+            names.append(event.name)  # noqa: PERF401 - looked at meanwhile
 
     reading = asyncio.create_task(read())
     await asyncio.sleep(0)
@@ -334,7 +334,7 @@ async def test_the_service_leaves_while_the_sink_is_being_opened(bench: Any) -> 
     await bench.until(lambda: client.status == "connected")
     client._closed(client._link, client._link.how or _gone())
     sink.slow.set()
-    with pytest.raises(Exception, match="closed|ended"):
+    with pytest.raises(Exception, match=r"closed|ended"):
         await connecting
     assert source.format is None
 

@@ -20,6 +20,7 @@ from .codec import STANDARD, Codec
 from .config_merge import interrupt_response, output_format
 from .formats import PCM16, AudioFormat
 from .handlers import HANDLERS
+from .handlers.fields import mapping
 from .history import History, HistoryView
 from .history_diff import history_changes
 from .items import RealtimeItem
@@ -227,8 +228,7 @@ class RealtimeEngine:
 
     def _note_item(self, event: Mapping[str, Any]) -> None:
         """What to know about an item before the service shows it."""
-        value = event.get("item")
-        item = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+        item = mapping(event, "item")
         item_id, call_id = item.get("id"), item.get("call_id")
         if event.get("previous_item_id") == "root" and isinstance(item_id, str):
             self.put_first.add(item_id)
