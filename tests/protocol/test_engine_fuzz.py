@@ -14,15 +14,73 @@ from voxwire.protocol.handlers import HANDLERS
 
 IDS = st.sampled_from(["a", "b", "r1", "c1", "", "event_1"])
 NAMES = st.sampled_from(
-    "id item item_id response response_id call_id previous_item_id content_index audio_end_ms delta transcript text "
-    "session audio input output format type rate turn_detection interrupt_response role content status name arguments "
-    "error code message event_id usage seconds total_tokens input_token_details conversation_id tools server_label "
-    "status_details event received_at".split()
+    [
+        "id",
+        "item",
+        "item_id",
+        "response",
+        "response_id",
+        "call_id",
+        "previous_item_id",
+        "content_index",
+        "audio_end_ms",
+        "delta",
+        "transcript",
+        "text",
+        "session",
+        "audio",
+        "input",
+        "output",
+        "format",
+        "type",
+        "rate",
+        "turn_detection",
+        "interrupt_response",
+        "role",
+        "content",
+        "status",
+        "name",
+        "arguments",
+        "error",
+        "code",
+        "message",
+        "event_id",
+        "usage",
+        "seconds",
+        "total_tokens",
+        "input_token_details",
+        "conversation_id",
+        "tools",
+        "server_label",
+        "status_details",
+        "event",
+        "received_at",
+    ]
 )
 WORDS = st.sampled_from(
-    "message function_call function_call_output mcp_call mcp_list_tools mcp_approval_request output_audio input_audio "
-    "output_text input_image user assistant completed incomplete duration tokens audio/pcm audio/pcmu AAAA "
-    "conversation_already_has_active_response response_cancel_not_active".split()
+    [
+        "message",
+        "function_call",
+        "function_call_output",
+        "mcp_call",
+        "mcp_list_tools",
+        "mcp_approval_request",
+        "output_audio",
+        "input_audio",
+        "output_text",
+        "input_image",
+        "user",
+        "assistant",
+        "completed",
+        "incomplete",
+        "duration",
+        "tokens",
+        "audio/pcm",
+        "audio/pcmu",
+        "AAAA",
+        "conversation_already_has_active_response",
+        "response_cancel_not_active",
+    ]
 )
 LEAVES = st.one_of(
     st.none(),
@@ -97,7 +155,9 @@ def test_nor_in_any_other_state(event: dict[str, Any], state: str) -> None:
         made.opened(1.0)
 
 
-@given(st.dictionaries(NAMES, VALUES), st.one_of(st.text(), st.integers(), st.none(), st.lists(st.integers())))
+@given(
+    st.dictionaries(NAMES, VALUES), st.one_of(st.text(), st.integers(), st.none(), st.lists(st.integers()))
+)
 def test_nor_with_an_unknown_type(fields: dict[str, Any], kind: Any) -> None:
     if kind not in ("error", "message"):
         assert engine().receive({**fields, "type": kind}, 0.0) == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from voxwire.errors import UserError
-from voxwire.protocol.actions import CancelTimer, Emit, Fail, Play, Ready, Send, SetTimer
+from voxwire.protocol.actions import CancelTimer, Emit, Fail, Play, Send, SetTimer
 from voxwire.protocol.engine import EngineOptions, RealtimeEngine
 from voxwire.protocol.items import InputText, MessageItem
 from voxwire.protocol.responses import BUSY
