@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from .tools import default_error_message as default_error_message
     from .tools import tool as tool
     from .transports.base import RealtimeTransportLayer as RealtimeTransportLayer
+    from .transports.websocket import OpenAIRealtimeWebSocket as OpenAIRealtimeWebSocket
 
 _HOME = {
     "RealtimeAgent": "agent",
@@ -179,6 +180,7 @@ _HOME = {
     "default_error_message": "tools",
     "tool": "tools",
     "RealtimeTransportLayer": "transports.base",
+    "OpenAIRealtimeWebSocket": "transports.websocket",
 }
 """Public name -> the module that has it."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ..errors import ConfigError
 
@@ -92,12 +92,13 @@ def parse_format(value: object, default: AudioFormat = PCM16) -> AudioFormat:
             return _BY_NAME[value]
         raise ConfigError(f"audio format {value!r} is unknown; use one of {', '.join(sorted(_BY_NAME))}")
     if isinstance(value, Mapping):
-        kind = value.get("type")
+        given = cast("Mapping[str, Any]", value)
+        kind = given.get("type")
         if isinstance(kind, str):
             known = _BY_NAME.get(kind)
             if known is not None and known.sample_bytes == 1:
                 return known
-            return AudioFormat("audio/pcm" if known else kind, _rate(value.get("rate")))
+            return AudioFormat("audio/pcm" if known else kind, _rate(given.get("rate")))
     raise ConfigError(f"audio format {value!r} is neither a name nor an object with a 'type'")
 
 
