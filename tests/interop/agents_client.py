@@ -24,7 +24,8 @@ FRAME_SECONDS = 0.02
 
 
 def show(kind: str, **fields: Any) -> None:
-    print(json.dumps({"kind": kind, **fields}), flush=True)
+    sys.stdout.write(json.dumps({"kind": kind, **fields}) + "\n")
+    sys.stdout.flush()
 
 
 @function_tool
@@ -72,7 +73,9 @@ def entry(item: Any) -> dict[str, Any]:
     """One entry of the history, in words that both clients share."""
     if item.type != "message":
         return {"type": item.type, "name": item.name, "arguments": item.arguments, "output": item.output}
-    text = "".join(getattr(part, "text", None) or getattr(part, "transcript", None) or "" for part in item.content)
+    text = "".join(
+        getattr(part, "text", None) or getattr(part, "transcript", None) or "" for part in item.content
+    )
     return {"type": "message", "role": item.role, "text": text}
 
 
@@ -99,7 +102,7 @@ class Player:
         try:
             async for event in self.session:
                 await self.see(event)
-        except Exception as error:  # noqa: BLE001 - shown to the test
+        except Exception as error:
             show("error", message=f"{type(error).__name__}: {error}")
         show("disconnected")
         await self.count("disconnected")
@@ -195,7 +198,7 @@ async def main(scenario: dict[str, Any]) -> int:
     session = await RealtimeRunner(ava).run(model_config=model_config(scenario))
     try:
         await session.enter()
-    except Exception as error:  # noqa: BLE001 - shown to the test
+    except Exception as error:
         show("refused", message=f"{type(error).__name__}: {error}")
         return 0
     show("connected")

@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -137,7 +137,9 @@ class Report:
         return [item["text"] for item in self.end["history"] if item.get("role") == role]
 
 
-async def run_program(*command: str | Path, env: dict[str, str] | None = None, seconds: float = SECONDS) -> Report:
+async def _run_program(
+    *command: str | Path, env: dict[str, str] | None = None, seconds: float = SECONDS
+) -> Report:
     """Run a client to its end and read its lines; it has to succeed and to write nothing to stderr."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
@@ -159,6 +161,12 @@ async def run_program(*command: str | Path, env: dict[str, str] | None = None, s
     assert process.returncode == 0, f"exit status {process.returncode}\n{tail}\n{err.decode()}"
     assert err.decode() == ""
     return report
+
+
+@pytest.fixture
+def run_program() -> Callable[..., Awaitable[Report]]:
+    """`await run_program(COMMAND, ...)`: what the program printed."""
+    return _run_program
 
 
 @dataclass
@@ -185,15 +193,28 @@ class AgentsClient:
         }
         path = self.folder / "scenario.json"
         path.write_text(json.dumps(given, default=str))
-        return await run_program(*self.command, path, seconds=given["seconds"])
+        return await _run_program(*self.command, path, seconds=given["seconds"])
+
+
+# Node takes the builds for other runtimes as well. There the key goes into a sub-protocol, and the
+# WebSocket is the browsers' one (Node 20 wants to be asked for it), which cannot send headers.
+_BUILDS = {
+    "agents-js": (),
+    "agents-js-browser": ("--conditions=browser", "--experimental-websocket", "--no-warnings"),
+    "agents-js-workerd": ("--conditions=workerd", "--experimental-websocket", "--no-warnings"),
+}
 
 
 @pytest.fixture(params=["agents-js", "agents-python"])
 def client(request: pytest.FixtureRequest, server: EmbeddedServer, tmp_path: Path) -> AgentsClient:
     """`@openai/agents` and `openai-agents`, one after the other."""
     command: tuple[str | Path, ...]
-    if request.param == "agents-js":
-        command = ("node", request.getfixturevalue("interop_node") / "agents_client.mjs")
+    if request.param in _BUILDS:
+        command = (
+            "node",
+            *_BUILDS[request.param],
+            request.getfixturevalue("interop_node") / "agents_client.mjs",
+        )
     else:
         command = (request.getfixturevalue("interop_python"), Path(__file__).parent / "agents_client.py")
     return AgentsClient(command, server, tmp_path)

@@ -32,9 +32,7 @@ async def test_text_turn(client: Any) -> None:
 
 
 async def test_text_only(client: Any) -> None:
-    report = await client.play(
-        {"text": "Hello!"}, {"until": "response.done"}, modalities=["text"]
-    )
+    report = await client.play({"text": "Hello!"}, {"until": "response.done"}, modalities=["text"])
     assert report.of("error") == []
     assert messages(report)[-1]["text"] == "Hello! I am Ava. How can I help you?"
     assert report.wire("response.output_audio.delta") == []
@@ -74,7 +72,7 @@ async def test_audio_turn(
     assert report.texts("user") == [question]
     assert report.texts("assistant") == [answer]
     assert format.duration_ms(report.end["audio_bytes"]) > 800
-    turn = [type for type in report.types() if type.startswith("input_audio_buffer.")]
+    turn = [name for name in report.types() if name.startswith("input_audio_buffer.")]
     assert turn == [
         "input_audio_buffer.speech_started",
         "input_audio_buffer.speech_stopped",
