@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .protocol.transport_events import HistoryUpdated as HistoryUpdated
     from .protocol.transport_events import InputTimeout as InputTimeout
     from .protocol.transport_events import ItemDeleted as ItemDeleted
+    from .protocol.transport_events import ItemTruncation as ItemTruncation
     from .protocol.transport_events import ItemUpdate as ItemUpdate
     from .protocol.transport_events import McpApprovalRequest as McpApprovalRequest
     from .protocol.transport_events import McpToolCallCompleted as McpToolCallCompleted
@@ -153,6 +154,7 @@ _HOME = {
     "HistoryUpdated": "protocol.transport_events",
     "InputTimeout": "protocol.transport_events",
     "ItemDeleted": "protocol.transport_events",
+    "ItemTruncation": "protocol.transport_events",
     "ItemUpdate": "protocol.transport_events",
     "McpApprovalRequest": "protocol.transport_events",
     "McpToolCallCompleted": "protocol.transport_events",

@@ -6,7 +6,7 @@ import pytest
 
 from voxwire.errors import UserError
 from voxwire.protocol import commands
-from voxwire.protocol.transport_events import Truncation
+from voxwire.protocol.transport_events import ItemTruncation
 
 
 def ids(prefix: str) -> str:
@@ -53,7 +53,7 @@ def test_answers() -> None:
     assert commands.mcp_approval_response("q", False, "", ids)["item"]["reason"] == ""
     assert "response_id" not in commands.cancel_response("", ids)
     assert commands.cancel_response("r", ids)["response_id"] == "r"
-    cut = commands.truncate(Truncation("a", 1, 250), ids)
+    cut = commands.truncate(ItemTruncation("a", 1, 250), ids)
     assert (cut["item_id"], cut["content_index"], cut["audio_end_ms"]) == ("a", 1, 250)
 
 

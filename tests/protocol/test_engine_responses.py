@@ -22,13 +22,13 @@ from voxwire.protocol.transport_events import (
     HistoryAdded,
     InputTimeout,
     ItemDeleted,
+    ItemTruncation,
     ItemUpdate,
     McpApprovalRequest,
     McpToolCallCompleted,
     McpToolsListed,
     TextDelta,
     TranscriptDelta,
-    Truncation,
     TurnDone,
     TurnStarted,
     UsageUpdate,
@@ -95,7 +95,7 @@ def test_behaviour_63_interrupt_while_speaking_cancels_then_truncates(driver: An
     assert driver.kinds() == [CANCEL, TRUNCATE]
     assert driver.sent[1]["audio_end_ms"] == 750
     assert driver.stops == [pytest.approx(750)]
-    assert driver.events(AudioInterrupted) == [AudioInterrupted((Truncation("a", 0, 750),))]
+    assert driver.events(AudioInterrupted) == [AudioInterrupted((ItemTruncation("a", 0, 750),))]
     driver.audio("r1", "a", 1000).audio("r1", "b", 1000)
     assert driver.played == []
     interrupt(driver.forget())

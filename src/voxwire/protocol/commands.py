@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from ..errors import UserError
-from .transport_events import Truncation
+from .transport_events import ItemTruncation
 
 __all__ = [
     "cancel_response",
@@ -107,7 +107,7 @@ def cancel_response(response_id: str, ids: Ids) -> dict[str, Any]:
     return event
 
 
-def truncate(where: Truncation, ids: Ids) -> dict[str, Any]:
+def truncate(where: ItemTruncation, ids: Ids) -> dict[str, Any]:
     """`conversation.item.truncate`."""
     return {
         "type": "conversation.item.truncate",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .machines import PLAYBACK
 from .playout import PlayoutModel
 from .recent import RecentSet
-from .transport_events import Truncation
+from .transport_events import ItemTruncation
 
 __all__ = ["Cut", "Interruption", "Playback"]
 
@@ -58,7 +58,7 @@ class _Segment:
 class Cut:
     """Where one content part was cut: the truncation to send, and what had been received of it (ms)."""
 
-    truncation: Truncation
+    truncation: ItemTruncation
     received_ms: float
     response_id: str
 
@@ -248,5 +248,5 @@ def _cut(part: _Part, unheard_ms: float) -> Cut | None:
     end_ms = int(max(0.0, part.received_ms - unheard_ms) + 1e-6)
     if part.done and end_ms >= int(part.received_ms):
         return None
-    where = Truncation(part.item_id, part.content_index, min(end_ms, int(part.received_ms)))
+    where = ItemTruncation(part.item_id, part.content_index, min(end_ms, int(part.received_ms)))
     return Cut(where, part.received_ms, part.response_id)

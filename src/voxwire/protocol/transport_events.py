@@ -30,6 +30,7 @@ __all__ = [
     "HistoryUpdated",
     "InputTimeout",
     "ItemDeleted",
+    "ItemTruncation",
     "ItemUpdate",
     "McpApprovalRequest",
     "McpToolCallCompleted",
@@ -38,7 +39,6 @@ __all__ = [
     "TextDelta",
     "TranscriptDelta",
     "TransportEventBase",
-    "Truncation",
     "TurnDone",
     "TurnStarted",
     "UsageUpdate",
@@ -101,7 +101,7 @@ class AudioStopped(TransportEventBase):
 
 
 @dataclass(frozen=True, slots=True)
-class Truncation:
+class ItemTruncation:
     """How much of one item was heard.
 
     Attributes:
@@ -122,7 +122,7 @@ class AudioInterrupted(TransportEventBase):
     """
 
     name: ClassVar[str] = "audio_interrupted"
-    truncations: tuple[Truncation, ...] = ()
+    truncations: tuple[ItemTruncation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
