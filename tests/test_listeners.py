@@ -298,6 +298,7 @@ async def test_a_slow_listener_holds_the_flow_until_it_has_caught_up():
 
 
 async def test_without_a_flow_a_mailbox_drops_the_oldest(monkeypatch, caplog):
+    monkeypatch.setattr(module, "HIGH_WATER", 5)
     monkeypatch.setattr(module, "LIMIT", 10)
     table = Listeners()
     stream = table.stream("a")

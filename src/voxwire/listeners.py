@@ -57,15 +57,10 @@ class _Mailbox:
         if self.closed:
             return
         self.events.append(event)
-        if not self._held and self._flow is not None and len(self.events) >= HIGH_WATER:
-            self._held = True
-            self._flow.hold(self)
-        elif len(self.events) > LIMIT:
-            self.events.popleft()
-            if not self._overflowed:
-                self._overflowed = True
-                logger.error("a listener is %d events behind; the oldest are dropped", LIMIT)
-        self._wake()
+        if len(self.events) >= HIGH_WATER:
+            self._crowded()
+        if self._waiter is not None:
+            self._wake()
 
     def close(self, *, drop: bool = False) -> None:
         self.closed = True
@@ -87,6 +82,16 @@ class _Mailbox:
         if self._held and len(self.events) <= LOW_WATER:
             self._let_go()
         return event
+
+    def _crowded(self) -> None:
+        if not self._held and self._flow is not None:
+            self._held = True
+            self._flow.hold(self)
+        elif len(self.events) > LIMIT:
+            self.events.popleft()
+            if not self._overflowed:
+                self._overflowed = True
+                logger.error("a listener is %d events behind; the oldest are dropped", LIMIT)
 
     def _let_go(self) -> None:
         if self._held and self._flow is not None:
@@ -190,7 +195,7 @@ class Listeners:
     ) -> None:
         self._flow = flow
         self._on_error = on_error or _log_error
-        # Tuples, never changed in place: an emit under way goes on with the one it began with.
+        # Neither tuples nor streams are changed in place: an emit under way goes on with what it began with.
         self._table: dict[str, tuple[_Entry, ...]] = {}
         self._streams: dict[_Mailbox, frozenset[str]] = {}
         self._stray: set[asyncio.Future[Any]] = set()
@@ -219,9 +224,7 @@ class Listeners:
         """Whether anybody would hear an event of this name."""
         if name in self._table:
             return True
-        if not self._streams:
-            return False
-        return any(_in_stream(name, names) for names in self._streams.values())
+        return bool(self._streams) and any(_in_stream(name, names) for names in self._streams.values())
 
     def emit(self, name: str, event: Any) -> None:
         """Call everybody. Never raises: a listener's exception goes to `on_error`."""
@@ -236,21 +239,20 @@ class Listeners:
                     self._look_after(result)
             except Exception as error:  # noqa: BLE001 - one listener must not stop the others
                 self._on_error(error)
-        if self._streams:
-            for mailbox, names in tuple(self._streams.items()):
-                if _in_stream(name, names):
-                    mailbox.put(event)
+        for mailbox, names in self._streams.items():
+            if name in names or (not names and _in_stream(name, names)):
+                mailbox.put(event)
 
     def stream(self, *names: str) -> EventStream:
         """Events from now on, of these names; of all but the wire's own if none is given."""
         mailbox = _Mailbox(self._flow)
-        self._streams[mailbox] = frozenset(names)
+        self._streams = {**self._streams, mailbox: frozenset(names)}
         return EventStream(mailbox, lambda: self._forget(mailbox))
 
     def end_streams(self) -> None:
         """Let every `async for` end once it has read what is there."""
-        for mailbox in tuple(self._streams):
-            self._forget(mailbox)
+        streams, self._streams = self._streams, {}
+        for mailbox in streams:
             mailbox.close()
 
     def _add(self, name: str, listener: ListenerT, *, once: bool) -> ListenerT:
@@ -267,7 +269,7 @@ class Listeners:
             self._table.pop(name, None)
 
     def _forget(self, mailbox: _Mailbox) -> None:
-        self._streams.pop(mailbox, None)
+        self._streams = {other: names for other, names in self._streams.items() if other is not mailbox}
 
     def _callee(self, listener: Listener) -> Listener:
         call = getattr(listener, "__call__", None)  # noqa: B004 - an object with an async __call__
