@@ -134,8 +134,8 @@ def voxwire_transport(*parts: str) -> Callable[[str, Heard], Awaitable[Opened]]:
     return opened
 
 
-def voxwire_session(*parts: str) -> Callable[[str, Heard], Awaitable[Opened]]:
-    """An agent in a session on a transport, consumed with `async for` as the peer is."""
+def voxwire_session(*parts: str, consumer: str = "async for") -> Callable[[str, Heard], Awaitable[Opened]]:
+    """An agent in a session on a transport, consumed with `async for`, as the peer is, or by a listener."""
 
     async def opened(url: str, heard: Heard) -> Opened:
         from voxwire import RealtimeAgent
@@ -145,6 +145,10 @@ def voxwire_session(*parts: str) -> Callable[[str, Heard], Awaitable[Opened]]:
             RealtimeAgent(name="Bench", instructions="You are helpful."),
             transport=_transport(url, frozenset(parts)),
         )
+        if consumer == "listener":
+            session.on("audio", lambda event: heard(event.data))
+            await session.connect()
+            return session.send_audio, session.close
         events = session.__aiter__()
 
         async def read() -> None:
@@ -174,6 +178,7 @@ VARIANTS: dict[str, tuple[Callable[[str, Heard], Awaitable[Opened]], frozenset[s
     "voxwire transport, picows": (voxwire_transport("picows"), frozenset()),
     "voxwire transport, fast": (voxwire_transport("picows", "codec"), frozenset({"uvloop", "codec"})),
     "voxwire session": (voxwire_session(), frozenset({"session"})),
+    "voxwire session, listener": (voxwire_session(consumer="listener"), frozenset({"session"})),
     "voxwire session, picows": (voxwire_session("picows"), frozenset({"session"})),
     "voxwire session, picows, fast codec": (
         voxwire_session("picows", "codec"),
@@ -181,6 +186,10 @@ VARIANTS: dict[str, tuple[Callable[[str, Heard], Awaitable[Opened]], frozenset[s
     ),
     "voxwire session, fast (picows, codec, uvloop)": (
         voxwire_session("picows", "codec"),
+        frozenset({"session", "uvloop", "codec"}),
+    ),
+    "voxwire session, fast, listener": (
+        voxwire_session("picows", "codec", consumer="listener"),
         frozenset({"session", "uvloop", "codec"}),
     ),
 }

@@ -94,7 +94,7 @@ def sessions(given: argparse.Namespace) -> dict[str, dict[str, Row]]:
             for name in names:
                 options = ("--variant", name, "--sessions", str(count), "--seconds", str(seconds))
                 row = script("density", *options)
-                if name not in rows or row["cpu_ms"] < rows[name]["cpu_ms"]:
+                if name not in rows or _rank(row) < _rank(rows[name]):
                     rows[name] = row
         peer = rows.get("openai-agents session")
         for row in rows.values():
@@ -107,6 +107,11 @@ def sessions(given: argparse.Namespace) -> dict[str, dict[str, Row]]:
         )
         results[str(count)] = rows
     return results
+
+
+def _rank(row: Row) -> tuple[bool, float]:
+    """Best first. A process that was not given its core reads several frames at once, which looks cheap and is not."""
+    return row["in_p50_ms"] > 5, row["cpu_ms"]
 
 
 def bargein(given: argparse.Namespace) -> dict[str, Row]:
