@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,7 +218,7 @@ class _Stage:
             try:
                 async with asyncio.timeout(max_seconds):
                     await self._session.connect()
-                    await director.play(lines)
+                    await self._unless_closed(director.play(lines))
             except TimeoutError:
                 stopped = f"not finished within {max_seconds:g} s (--max-seconds)"
             except Stalled as stall:
@@ -233,6 +233,20 @@ class _Stage:
             self._timeline.finish(self._session.history, self._now())
             await self._session.close()
         return stopped, by_user
+
+    async def _unless_closed(self, play: Coroutine[Any, Any, None]) -> None:
+        """Nobody answers on a closed connection, and nothing that is said there is ever sent."""
+        playing = asyncio.create_task(play)
+        closed = asyncio.create_task(self._session.wait_closed())
+        try:
+            await asyncio.wait({playing, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if not playing.done():
+                raise Stalled("the connection ended")
+            await playing
+        finally:
+            playing.cancel()
+            closed.cancel()
+            await asyncio.gather(playing, closed, return_exceptions=True)
 
     async def _tick(self) -> None:
         while True:

@@ -19,7 +19,7 @@ from .report import Report, render
 from .stage import recording_facts
 from .summary import summary_json
 
-__all__ = ["DemoOptions", "run"]
+__all__ = ["DemoOptions", "key_for", "run"]
 
 INTERRUPTED = 130
 MOST_DETAIL = 100
@@ -58,7 +58,7 @@ def run(options: DemoOptions) -> int:
     """
     lines = _lines(options)
     files = _files(options.out)
-    place = Place(options.url, _key(options), options.model)
+    place = Place(options.url, key_for(options), options.model)
     own = bool(options.audio or options.text)
     outcome = asyncio.run(
         hold(
@@ -90,7 +90,7 @@ def _lines(options: DemoOptions) -> list[Line]:
     return own_questions(options.audio, options.text) or built_in()
 
 
-def _key(options: DemoOptions) -> str | None:
+def key_for(options: DemoOptions) -> str | None:
     """The key given; for OpenAI's own address the usual environment variable will do."""
     if options.api_key is None and options.url is not None:
         host = urlsplit(options.url).hostname or ""

@@ -86,8 +86,8 @@ def describe(timeline: Timeline) -> str:
 
 def _bands(chart: Chart) -> Iterator[str]:
     turns = chart.timeline.turns
-    ends = [turn.begin_ms for turn in turns[1:]] + [chart.length_ms]
-    for turn, end in zip(turns, ends, strict=True):
+    ends = [*(turn.begin_ms for turn in turns[1:]), chart.length_ms]
+    for turn, end in zip(turns, ends, strict=False):
         x, width = chart.x(turn.begin_ms), chart.x(end) - chart.x(turn.begin_ms)
         style = "band" if turn.number % 2 else "band other"
         yield f'<rect class="{style}" x="{x:.1f}" y="6" width="{width:.1f}" height="{AXIS_Y - 6}"/>'

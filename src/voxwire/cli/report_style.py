@@ -51,7 +51,7 @@ font-variant-numeric:tabular-nums}
 .turn p+p{margin-top:6px}.said{display:grid;grid-template-columns:64px 1fr}.said b{color:var(--c)}
 .act{font-size:14px;color:var(--soft);margin-left:64px;padding-left:10px;border-left:3px solid var(--tool)}
 .act b{color:var(--ink)}.act.handoff{border-color:var(--agent1)}.act.cut{border-color:var(--cut)}
-.act q{color:var(--ink)}s{color:var(--soft);text-decoration-color:var(--line)}small{color:var(--soft);font-size:13px}
+.act q{color:var(--ink)}s{color:var(--soft);text-decoration:line-through 1px var(--wait)}small{color:var(--soft);font-size:13px}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table{border-collapse:collapse;width:100%;min-width:640px;font-variant-numeric:tabular-nums;font-size:14px}
 caption{text-align:left;color:var(--soft);font-size:13px;padding-bottom:6px}

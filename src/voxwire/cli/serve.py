@@ -88,10 +88,10 @@ def _greeting(server: EmbeddedServer, options: ServeOptions) -> list[str]:
         f"  HTTP       {server.http_url}",
         f"  Key        {key_hint}",
         f"  Speech     {speech}",
-        f"  Try it     voxwire demo --url {server.url}" + (" --api-key ..." if keys else ""),
     ]
     if not keys and not _is_loopback(options.host):
         lines.append(f"  Warning    {options.host} can be reached by others, and no --api-key is set")
+    lines.append(f"  Try it     voxwire demo --url {server.url}" + (" --api-key ..." if keys else ""))
     return lines
 
 
