@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from voxwire.audio import convert
 from voxwire.errors import AuthenticationError, ConfigError, ConnectError, MissingExtraError, ProviderError
+from voxwire.protocol.formats import PCMU, AudioFormat
 from voxwire.server.speech import transcriber_faster_whisper, transcriber_openai, transcriber_pocketsphinx
 from voxwire.server.speech.base import SpeechHints
 from voxwire.server.speech.hints import hints_from_session
@@ -49,6 +51,22 @@ async def test_demo_dialogue_with_its_phrases(
     await transcriber.close()
     with pytest.raises(ProviderError, match="closed"):
         transcriber.start(hints, partials.append)
+
+
+async def test_telephone_line(dialogue: dict[str, Any], demo_pcm: Callable[[str], bytes]) -> None:
+    """What the G.711 codec leaves is understood from the first utterance on, and wideband speech after it."""
+    sound = {"format": {"type": "audio/pcmu"}, "transcription": {"prompt": dialogue["prompt"]}}
+    line = hints_from_session({"audio": {"input": sound}})
+    wide = hints_from_session({"audio": {"input": {**sound, "format": {"type": "audio/pcm", "rate": 24000}}}})
+    assert (line.narrowband, wide.narrowband) == (True, False)
+    transcriber = PocketsphinxTranscriber(slots=1)
+    pcm16 = AudioFormat("audio/pcm", 16_000)
+    for turn in dialogue["turns"][:3]:
+        pcm = bytes(9600) + demo_pcm(turn["file"]) + bytes(16_000)
+        heard = convert(convert(pcm, pcm16, PCMU), PCMU, pcm16)
+        assert (await recognise(transcriber, heard, line))[0] == turn["text"]
+        assert (await recognise(transcriber, pcm, wide))[0] == turn["text"]
+    await transcriber.close()
 
 
 async def test_dictation_where_no_phrase_fits(demo_pcm: Callable[[str], bytes]) -> None:

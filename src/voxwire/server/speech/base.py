@@ -58,11 +58,13 @@ class SpeechHints:
         phrases: likely phrases: from the transcription prompt and keywords, the tools'
             names and descriptions and their enum values.
         prompt: the transcription prompt, untouched.
+        narrowband: the audio comes from a telephone line: nothing in it is above 4 kHz.
     """
 
     language: str | None = None
     phrases: tuple[str, ...] = ()
     prompt: str | None = None
+    narrowband: bool = False
 
 
 @dataclass(frozen=True, slots=True)

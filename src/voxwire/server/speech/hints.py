@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...errors import ConfigError
+from ...protocol.formats import parse_format
 from .base import SpeechHints
 from .shapes import as_list, as_mapping
 
@@ -14,6 +16,7 @@ __all__ = ["hints_from_session"]
 _SEPARATOR = re.compile(r"[\n;|,]+|(?<=[.!?])\s+")
 _MAX_PHRASES = 400
 _MAX_CHARACTERS = 200
+_NARROWBAND_RATE = 8000
 
 
 def hints_from_session(session: Mapping[str, Any]) -> SpeechHints:
@@ -23,7 +26,8 @@ def hints_from_session(session: Mapping[str, Any]) -> SpeechHints:
     sentences) and keywords, then from the tools: name, description, enum values. At most 400
     of at most 200 characters; what is malformed is passed over.
     """
-    transcription = as_mapping(as_mapping(as_mapping(session.get("audio")).get("input")).get("transcription"))
+    sound = as_mapping(as_mapping(session.get("audio")).get("input"))
+    transcription = as_mapping(sound.get("transcription"))
     prompt = transcription.get("prompt")
     language = transcription.get("language")
     phrases: dict[str, None] = {}
@@ -35,7 +39,15 @@ def hints_from_session(session: Mapping[str, Any]) -> SpeechHints:
         language=language if isinstance(language, str) else None,
         phrases=tuple(phrases),
         prompt=prompt if isinstance(prompt, str) else None,
+        narrowband=_is_narrowband(sound.get("format")),
     )
+
+
+def _is_narrowband(format: Any) -> bool:
+    try:
+        return parse_format(format).rate <= _NARROWBAND_RATE
+    except ConfigError:
+        return False
 
 
 def _phrases(prompt: Any, keywords: Any, tools: Any) -> Iterator[str]:

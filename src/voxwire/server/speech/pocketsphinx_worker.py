@@ -1,7 +1,7 @@
 """The worker process around pocketsphinx: frames with audio on stdin, frames with texts on stdout.
 
 Run as `python -m voxwire.server.speech.pocketsphinx_worker [SLOTS]`. Frames as in `frames`, each with
-the number of its utterance. In: `S` start (JSON: `phrases`), `A` 16 kHz PCM, `F` finish, `C` cancel.
+the number of its utterance. In: `S` start (JSON: `phrases`, `narrowband`), `A` 16 kHz PCM, `F` finish, `C` cancel.
 Out: `R` ready, `P` text so far, `T` final text (JSON: `text`, `seconds`), `E` what went wrong.
 
 SLOTS utterances are decoded at once; further ones wait with their audio kept (at most a minute of it)
@@ -30,6 +30,7 @@ _NEXT = b"N"
 @dataclass
 class _Job:
     phrases: tuple[str, ...]
+    narrowband: bool = False
     decoders: DecoderSet | None = None
     utterance: Utterance | None = None
     received: int = 0
@@ -55,7 +56,7 @@ class _Worker:
         try:
             if kind == b"S":
                 order: dict[str, Any] = json.loads(payload)
-                self._jobs[number] = _Job(tuple(order["phrases"]))
+                self._jobs[number] = _Job(tuple(order["phrases"]), bool(order.get("narrowband")))
             elif job is None:
                 return  # audio still on its way for an utterance that failed or was cancelled
             elif kind == b"A":
@@ -82,7 +83,7 @@ class _Worker:
             self._more -= 1
             self._free.append(DecoderSet())
         job.decoders = self._free.pop()
-        job.utterance = Utterance(job.decoders, job.phrases)
+        job.utterance = Utterance(job.decoders, job.phrases, narrowband=job.narrowband)
         if job.waiting:
             self._decode(number, job.utterance, bytes(job.waiting))
             job.waiting.clear()

@@ -126,7 +126,8 @@ class _Worker:
     def begin(self, hints: SpeechHints, on_partial: Callable[[str], None]) -> _Utterance:
         self._count += 1
         utterance = self._utterances[self._count] = _Utterance(self, self._count, on_partial)
-        self.send(b"S", self._count, json.dumps({"phrases": hints.phrases}).encode())
+        order = {"phrases": hints.phrases, "narrowband": hints.narrowband}
+        self.send(b"S", self._count, json.dumps(order).encode())
         return utterance
 
     def send(self, kind: bytes, number: int, payload: bytes = b"") -> None:
