@@ -6,8 +6,8 @@ service says that the user speaks. Measured, in real time and in many conversati
 latency  from the message's arrival to the end of the call that silences the loudspeaker;
 error    `audio_end_ms` of the truncation that went out, against what the loudspeaker had truly played.
 
-The loudspeakers: `PacedSink`, which reports its position; `SoundCard`, which does not, and plays blocks of 10 ms
-from a buffer in a thread, as sound cards do. `openai-agents` has no loudspeaker: its consumer plays into the same
+The loudspeakers: `PacedSink`, which reports its position; `SoundCard`, which does not, and plays in blocks of 10 ms
+by a clock of its own. `openai-agents` has no loudspeaker: its consumer plays into the same
 `SoundCard` and clears it when it gets `audio_interrupted`, as its examples do.
 """
 
@@ -17,7 +17,6 @@ import asyncio
 import json
 import random
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -40,57 +39,53 @@ AT_ONCE = 20
 
 
 class SoundCard:
-    """A loudspeaker that cannot say where it is: it takes 10 ms whenever 10 ms have passed.
+    """A loudspeaker that cannot say where it is.
 
-    Attributes:
-        played: bytes that it has played; its true position, which it tells only the benchmark.
+    As a sound card does, it takes a block of 10 ms whenever its own clock says so: it begins with the first one after
+    the first sample was written, and a block that it has taken is heard to its end, whatever is cleared.
     """
 
     max_buffer_ms = 120_000
-    block = FRAME_BYTES // 2
+    block = 0.01
 
     def __init__(self) -> None:
-        self.played = 0
         self.silent_at = 0.0
-        self._waiting = bytearray()
-        self._lock = threading.Lock()
-        self._running = True
-        self._thread = threading.Thread(target=self._play, daemon=True)
-        self._thread.start()
+        self._written = 0
+        self._phase = random.random() * self.block
+        self._began: float | None = None
+        self._stopped = float("inf")
 
-    def _play(self) -> None:
-        due = time.perf_counter()
-        while self._running:
-            due += 0.01
-            time.sleep(max(0.0, due - time.perf_counter()))
-            with self._lock:
-                taken = min(self.block, len(self._waiting))
-                del self._waiting[:taken]
-                self.played += taken
+    def _next_block(self) -> float:
+        now = time.perf_counter()
+        return now + self.block - (now - self._phase) % self.block
 
     async def open(self, _format: Any, /) -> None:
         return
 
     def write(self, data: bytes, /) -> None:
-        with self._lock:
-            self._waiting += data
+        self._written += len(data)
+        if self._began is None:
+            self._began = self._next_block()
 
     def clear(self, _heard_ms: float, /) -> None:
-        with self._lock:
-            self._waiting.clear()
+        self._stopped = self._next_block()
         self.silent_at = time.perf_counter()
 
     def heard_ms(self) -> float | None:
         return None
 
     def buffered_ms(self) -> float:
-        return len(self._waiting) / FRAME_BYTES * 20
+        return self._written / FRAME_BYTES * 20 - self.position_ms()
 
     def position_ms(self) -> float:
-        return self.played / FRAME_BYTES * 20
+        """What was truly heard; only the benchmark is told."""
+        if self._began is None:
+            return 0.0
+        until = self._stopped if self._stopped < float("inf") else time.perf_counter()
+        return min(max(0.0, until - self._began) * 1000, self._written / FRAME_BYTES * 20)
 
     async def close(self) -> None:
-        self._running = False
+        return
 
 
 def paced() -> Any:
