@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 
 from voxwire.audio import convert, read_wav
 from voxwire.cli.checks import word_overlap
-from voxwire.cli.demo import DemoOptions, run
+from voxwire.cli.demo import DemoOptions, key_for, poor_speech, run
 from voxwire.cli.dialogue import FOLDER, built_in
 from voxwire.errors import ConfigError, ConnectError
 from voxwire.protocol.formats import AudioFormat
@@ -239,9 +241,21 @@ def test_nobody_there(tmp_path: Path) -> None:
         )
 
 
-def test_the_key_of_the_environment_is_for_openai_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from voxwire.cli.demo import key_for
+def test_missing_speech_parts_are_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert poor_speech() == []
+    found = importlib.util.find_spec
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name in ("pocketsphinx", "espeakng_loader") else found(name),
+    )
+    first, second = poor_speech()
+    assert "pip install 'voxwire[server]'" in first
+    assert "Tones instead of words" in second
 
+
+def test_the_key_of_the_environment_is_for_openai_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-env")
     assert key_for(DemoOptions(url="wss://api.openai.com/v1/realtime")) == "sk-env"
     assert key_for(DemoOptions(url="ws://elsewhere:1/v1")) is None

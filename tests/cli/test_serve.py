@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from voxwire import RealtimeAgent, RealtimeSession
-from voxwire.cli.serve import ServeOptions, make_options, parse_component, parse_limits, run
+from voxwire.cli.serve import (
+    ServeOptions,
+    make_options,
+    parse_component,
+    parse_limits,
+    run,
+    serve_until_stopped,
+)
 from voxwire.errors import ConfigError, UserError
 from voxwire.server.speech.responder_rules import RuleResponder
 from voxwire.server.speech.responder_script import ScriptResponder
@@ -211,3 +219,20 @@ def test_what_it_made_is_closed_when_it_cannot_start(monkeypatch: pytest.MonkeyP
                 )
             )
     assert closed == [True]
+
+
+async def test_it_serves_in_this_process_until_it_is_told_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ServeOptions(
+        host="127.0.0.1", port=0, api_keys=["sk-a"], components={"transcriber": "none", "synthesizer": "tone"}
+    )
+    task = asyncio.create_task(serve_until_stopped(options))
+    printed = ""
+    async with asyncio.timeout(20):
+        while "Try it" not in printed:
+            await asyncio.sleep(0.01)
+            printed += capsys.readouterr().out
+    assert "Key        the one given" in printed
+    assert "transcriber none" in printed
+    os.kill(os.getpid(), signal.SIGINT)
+    await task
+    assert capsys.readouterr().out == "Stopping.\n"

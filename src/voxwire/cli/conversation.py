@@ -230,8 +230,9 @@ class _Stage:
                 ticker.cancel()
                 with suppress(asyncio.CancelledError):
                     await ticker
-            self._timeline.finish(self._session.history, self._now())
             await self._session.close()
+        # Only now: the recording ends with what is measured, however long closing took.
+        self._timeline.finish(self._session.history, self._now())
         return stopped, by_user
 
     async def _unless_closed(self, play: Coroutine[Any, Any, None]) -> None:

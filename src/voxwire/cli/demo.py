@@ -19,7 +19,7 @@ from .report import Report, render
 from .stage import recording_facts
 from .summary import summary_json
 
-__all__ = ["DemoOptions", "key_for", "run"]
+__all__ = ["DemoOptions", "key_for", "poor_speech", "run"]
 
 INTERRUPTED = 130
 MOST_DETAIL = 100
@@ -60,6 +60,9 @@ def run(options: DemoOptions) -> int:
     files = _files(options.out)
     place = Place(options.url, key_for(options), options.model)
     own = bool(options.audio or options.text)
+    if place.embedded:
+        for warning in poor_speech():
+            print(f"Note: {warning}")
     outcome = asyncio.run(
         hold(
             make_agents(),
@@ -79,6 +82,14 @@ def run(options: DemoOptions) -> int:
     if outcome.by_user:
         return INTERRUPTED
     return 0 if all(check.ok for check in checks) else 1
+
+
+def poor_speech() -> list[str]:
+    """Why the embedded server would not understand or not be understood on this machine; mostly nothing."""
+    from ..server.speech import registry
+
+    chosen = [registry.default(kind) for kind in ("transcriber", "synthesizer")]
+    return [choice.note for choice in chosen if choice.name in ("none", "tone")]
 
 
 def _lines(options: DemoOptions) -> list[Line]:

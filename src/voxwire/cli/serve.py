@@ -19,7 +19,7 @@ from ..server.options import ServerOptions
 from ..server.serve import EmbeddedServer
 from ..server.speech import registry
 
-__all__ = ["ServeOptions", "make_options", "parse_component", "parse_limits", "run"]
+__all__ = ["ServeOptions", "make_options", "parse_component", "parse_limits", "run", "serve_until_stopped"]
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -47,11 +47,16 @@ def run(options: ServeOptions) -> int:
         VoxwireError: an option cannot be used, or the address is taken.
     """
     _log_to_stderr(options.log_level)
-    asyncio.run(_serve(options))
+    asyncio.run(serve_until_stopped(options))
     return 0
 
 
-async def _serve(options: ServeOptions) -> None:
+async def serve_until_stopped(options: ServeOptions) -> None:
+    """Serve until this task is cancelled, which SIGINT and SIGTERM do; then return.
+
+    Raises:
+        VoxwireError: as `run`.
+    """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - for the type checker: this is a coroutine
     loop = asyncio.get_running_loop()
