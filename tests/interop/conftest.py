@@ -28,7 +28,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -75,24 +75,31 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 # -- recordings --------------------------------------------------------------------------------
 
 
-class Recording(Protocol):
-    def __call__(self, name: str, format: AudioFormat = PCM16, silence_ms: int = 1500) -> Path: ...
-
-
-def recorded(name: str, format: AudioFormat = PCM16, silence_ms: int = 1500) -> bytes:
-    """A recording of the demo, and the silence of a microphone that stays open after it."""
+def _recorded(name: str, format: AudioFormat = PCM16, silence_ms: int = 1500) -> bytes:
     wav = read_wav(RECORDINGS / name)
     silence = bytes(wav.format.size_of(silence_ms))
     return convert(wav.pcm + silence, wav.format, format)
 
 
 @pytest.fixture
-def recording(tmp_path: Path) -> Recording:
+def recorded() -> Callable[..., bytes]:
+    """`recorded(NAME, FORMAT)`: a recording of the demo, and the silence of a microphone that stays open after it."""
+    return _recorded
+
+
+@pytest.fixture
+def dialogue() -> dict[str, Any]:
+    """The texts of the recordings."""
+    return dict(DIALOGUE)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Callable[..., Path]:
     """`recording("1-weather.wav")` is a file of raw audio in a session's format."""
 
     def write(name: str, format: AudioFormat = PCM16, silence_ms: int = 1500) -> Path:
         path = tmp_path / f"{name}.raw"
-        path.write_bytes(recorded(name, format, silence_ms))
+        path.write_bytes(_recorded(name, format, silence_ms))
         return path
 
     return write
