@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from .prices import Cost, ModelPrices
 
 __all__ = ["Usage", "transcription_usage_from_wire", "usage_from_wire"]
 
@@ -18,7 +21,10 @@ class Usage:
 
     Attributes:
         requests: responses counted in here.
-        input_cached_tokens: the part of `input_tokens` that was read from the cache.
+        input_cached_tokens: the part of `input_tokens` that was read from the cache, of which
+            `input_cached_text_tokens` and so on say the kind, where the service says it.
+        transcription_tokens: of the models that write down what the user says; the three that begin like it
+            are its parts, as far as the service says them.
         transcription_seconds: audio transcribed by models that bill by time, s.
     """
 
@@ -33,32 +39,36 @@ class Usage:
     output_audio_tokens: int = 0
     transcription_tokens: int = 0
     transcription_seconds: float = 0.0
+    input_cached_text_tokens: int = 0
+    input_cached_audio_tokens: int = 0
+    input_cached_image_tokens: int = 0
+    transcription_text_tokens: int = 0
+    transcription_audio_tokens: int = 0
+    transcription_output_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
         """Input and output tokens together."""
         return self.input_tokens + self.output_tokens
 
+    def cost(self, prices: ModelPrices) -> Cost:
+        """What this costs at the prices of one model, as a `Decimal`."""
+        return prices.cost_of(self)
+
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.requests + other.requests,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.input_text_tokens + other.input_text_tokens,
-            self.input_audio_tokens + other.input_audio_tokens,
-            self.input_image_tokens + other.input_image_tokens,
-            self.input_cached_tokens + other.input_cached_tokens,
-            self.output_text_tokens + other.output_text_tokens,
-            self.output_audio_tokens + other.output_audio_tokens,
-            self.transcription_tokens + other.transcription_tokens,
-            self.transcription_seconds + other.transcription_seconds,
-        )
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in _FIELDS})
 
 
-def _count(raw: object, key: str) -> int:
-    if not isinstance(raw, Mapping):
-        return 0
-    value = cast("Mapping[str, Any]", raw).get(key)
+_FIELDS = tuple(Usage.__dataclass_fields__)
+
+
+def _part(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = raw.get(key)
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _count(raw: Mapping[str, Any], key: str) -> int:
+    value = raw.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
@@ -67,7 +77,8 @@ def usage_from_wire(raw: object) -> Usage:
     if not isinstance(raw, Mapping):
         return Usage(requests=1)
     usage = cast("Mapping[str, Any]", raw)
-    given, made = usage.get("input_token_details"), usage.get("output_token_details")
+    given, made = _part(usage, "input_token_details"), _part(usage, "output_token_details")
+    cached = _part(given, "cached_tokens_details")
     return Usage(
         requests=1,
         input_tokens=_count(usage, "input_tokens"),
@@ -78,6 +89,9 @@ def usage_from_wire(raw: object) -> Usage:
         input_cached_tokens=_count(given, "cached_tokens"),
         output_text_tokens=_count(made, "text_tokens"),
         output_audio_tokens=_count(made, "audio_tokens"),
+        input_cached_text_tokens=_count(cached, "text_tokens"),
+        input_cached_audio_tokens=_count(cached, "audio_tokens"),
+        input_cached_image_tokens=_count(cached, "image_tokens"),
     )
 
 
@@ -91,4 +105,10 @@ def transcription_usage_from_wire(raw: object) -> Usage:
         if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds < MAX_SECONDS:
             return Usage(transcription_seconds=float(seconds))
         return Usage()
-    return Usage(transcription_tokens=_count(usage, "total_tokens"))
+    given = _part(usage, "input_token_details")
+    return Usage(
+        transcription_tokens=_count(usage, "total_tokens"),
+        transcription_text_tokens=_count(given, "text_tokens"),
+        transcription_audio_tokens=_count(given, "audio_tokens"),
+        transcription_output_tokens=_count(usage, "output_tokens"),
+    )
