@@ -79,6 +79,7 @@ class RealtimeEngine:
         self.connection = CONNECTION.initial
         self.epoch = 0
         self.usage = Usage()
+        self.dropped_ms = 0.0
         self.calls = ToolCalls()
         self._begin()
 
@@ -340,6 +341,11 @@ class RealtimeEngine:
     def report_item_heard(self, item_id: str, content_index: int, heard_ms: float) -> None:
         """A playback mark came back: `heard_ms` of this content part was heard."""
         self.playback.report_item(item_id, content_index, heard_ms)
+
+    def note_dropped(self, delta: object) -> None:
+        """Audio of an interrupted reply came late: count it (base64, 4 characters for 3 bytes) and no more."""
+        if isinstance(delta, str):
+            self.dropped_ms += len(delta) * 3 // 4 / self.output_bytes_per_ms
 
     def interrupt(self, now: float) -> list[Action]:
         """Stop the current reply: a spoken one, a text-only one, or one that has not begun."""

@@ -248,5 +248,6 @@ def _cut(part: _Part, unheard_ms: float) -> Cut | None:
     end_ms = int(max(0.0, part.received_ms - unheard_ms) + 1e-6)
     if part.done and end_ms >= int(part.received_ms):
         return None
-    where = ItemTruncation(part.item_id, part.content_index, min(end_ms, int(part.received_ms)))
+    received = int(part.received_ms)
+    where = ItemTruncation(part.item_id, part.content_index, min(end_ms, received), received)
     return Cut(where, part.received_ms, part.response_id)

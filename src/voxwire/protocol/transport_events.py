@@ -106,11 +106,13 @@ class ItemTruncation:
 
     Attributes:
         audio_end_ms: whole ms of the content part that were heard, never more than received.
+        received_ms: whole ms of it that had arrived, where that is known; not part of the cut, so not compared.
     """
 
     item_id: str
     content_index: int
     audio_end_ms: int
+    received_ms: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

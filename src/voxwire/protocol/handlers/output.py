@@ -28,6 +28,7 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
         return
     playback = engine.playback
     if playback.is_discarded(response_id):
+        engine.note_dropped(event.get("delta"))
         return
     try:
         data = wire.decode_audio(event.get("delta", ""), engine.codec)
