@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .errors import ConnectError as ConnectError
     from .errors import ConnectionLost as ConnectionLost
     from .errors import ConnectTimeout as ConnectTimeout
+    from .errors import GuardrailTimeoutError as GuardrailTimeoutError
     from .errors import MissingExtraError as MissingExtraError
     from .errors import ModelBehaviorError as ModelBehaviorError
     from .errors import NotConnectedError as NotConnectedError
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from .protocol.transport_events import UsageUpdate as UsageUpdate
     from .protocol.transport_events import UserSpeechStarted as UserSpeechStarted
     from .protocol.transport_events import UserSpeechStopped as UserSpeechStopped
+    from .protocol.transport_events import UserTranscript as UserTranscript
     from .protocol.transport_events import UserTranscriptDelta as UserTranscriptDelta
     from .protocol.unset import UNSET as UNSET
     from .protocol.usage import Usage as Usage
@@ -105,6 +107,7 @@ _HOME = {
     "ConnectError": "errors",
     "ConnectTimeout": "errors",
     "ConnectionLost": "errors",
+    "GuardrailTimeoutError": "errors",
     "MissingExtraError": "errors",
     "ModelBehaviorError": "errors",
     "NotConnectedError": "errors",
@@ -167,6 +170,7 @@ _HOME = {
     "UsageUpdate": "protocol.transport_events",
     "UserSpeechStarted": "protocol.transport_events",
     "UserSpeechStopped": "protocol.transport_events",
+    "UserTranscript": "protocol.transport_events",
     "UserTranscriptDelta": "protocol.transport_events",
     "UNSET": "protocol.unset",
     "Usage": "protocol.usage",

@@ -3,22 +3,23 @@
 An error says whose fault it is, whether trying again can help, and which client
 event it answers:
 
-======================  ==========  ==================================================
-class                   fault       meaning
-======================  ==========  ==================================================
-`UserError`             you         a call or a setting is wrong; the message says how
-`ConfigError`           you         a setting has a value that cannot be used
-`NotConnectedError`     you         the call needs a connection and there is none
-`MissingExtraError`     you         an optional dependency is not installed
-`WireError`             peer        a message that is not a wire event
-`ModelBehaviorError`    provider    the model asked for something that does not exist
-`ProviderError`         provider    the service answered with an `error` event or status
-`AuthenticationError`   you         the service refused the key
-`ConnectError`          network     no connection could be made
-`ConnectTimeout`        network     it took too long
-`ConnectionLost`        network     an open connection ended
-`ToolTimeoutError`      you         a tool ran longer than its timeout
-======================  ==========  ==================================================
+=======================  ==========  ==================================================
+class                    fault       meaning
+=======================  ==========  ==================================================
+`UserError`              you         a call or a setting is wrong; the message says how
+`ConfigError`            you         a setting has a value that cannot be used
+`NotConnectedError`      you         the call needs a connection and there is none
+`MissingExtraError`      you         an optional dependency is not installed
+`WireError`              peer        a message that is not a wire event
+`ModelBehaviorError`     provider    the model asked for something that does not exist
+`ProviderError`          provider    the service answered with an `error` event or status
+`AuthenticationError`    you         the service refused the key
+`ConnectError`           network     no connection could be made
+`ConnectTimeout`         network     it took too long
+`ConnectionLost`         network     an open connection ended
+`ToolTimeoutError`       you         a tool ran longer than its timeout
+`GuardrailTimeoutError`  you         a guardrail took longer than it may
+=======================  ==========  ==================================================
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "ConnectTimeout",
     "ConnectionLost",
     "Fault",
+    "GuardrailTimeoutError",
     "MissingExtraError",
     "ModelBehaviorError",
     "NotConnectedError",
@@ -170,3 +172,7 @@ class ToolTimeoutError(VoxwireError, TimeoutError):
         super().__init__(f"Tool {tool_name!r} timed out after {timeout:g} s.")
         self.tool_name = tool_name
         self.timeout = timeout
+
+
+class GuardrailTimeoutError(VoxwireError, TimeoutError):
+    """A guardrail took longer than it may, or audio waited longer for its guardrails than it may."""

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from ..errors import NotConnectedError, UserError, VoxwireError
-from . import commands, interruption, timeouts
+from . import commands, holding, interruption, timeouts
 from .actions import Action, CancelTimer, Emit, Fail, Ready, Send, SetTimer, StopPlayback
+from .audio_gate import AudioGate, HoldBack
 from .calls import ToolCalls
 from .codec import STANDARD, Codec
 from .config_merge import interrupt_response, output_format
@@ -81,12 +82,14 @@ class RealtimeEngine:
         self.usage = Usage()
         self.dropped_ms = 0.0
         self.calls = ToolCalls()
+        self.gate: AudioGate | None = None
         self._begin()
 
     def _begin(self) -> None:
         """Forget the last connection."""
         self.responses = ResponseSequencer(lambda: self.ids("event"))
         self.playback = Playback()
+        self.gate = AudioGate(self.gate.limits) if self.gate is not None else None
         self.history = History(max_items=self.options.max_items, store_audio=self.options.store_audio)
         self.session: Mapping[str, Any] = {}
         self.session_interrupts = True
@@ -176,6 +179,7 @@ class RealtimeEngine:
         self.responses.reset()
         self.calls.disconnected()
         self.playback = Playback()
+        self.gate = AudioGate(self.gate.limits) if self.gate is not None else None
         out.append(Emit(ConnectionChange("disconnected", code, reason, error)))
         return out
 
@@ -351,3 +355,23 @@ class RealtimeEngine:
         """Stop the current reply: a spoken one, a text-only one, or one that has not begun."""
         self._need_connection()
         return interruption.interrupt(self, now)
+
+    # -- holding audio back -----------------------------------------------------------------
+
+    def hold_back_audio(self, limits: HoldBack | None, now: float) -> list[Action]:
+        """Hold output audio until `release_audio`, from now on; None lets all of it through again."""
+        before, self.gate = self.gate, AudioGate(limits) if limits is not None else None
+        return holding.release_all(self, before, now) if before is not None else []
+
+    def release_audio(
+        self, response_id: str, item_id: str | None, characters: int | None, now: float
+    ) -> list[Action]:
+        """Text has passed; see `RealtimeTransportLayer.release_audio`."""
+        if self.gate is None:
+            return []
+        self.gate.passed(response_id, item_id, characters)
+        return holding.release(self, self.gate, now)
+
+    def withhold_audio(self, response_id: str, now: float) -> list[Action]:
+        """Never play what is held of a response; see `RealtimeTransportLayer.withhold_audio`."""
+        return holding.drop(self, self.gate, response_id, now) if self.gate is not None else []

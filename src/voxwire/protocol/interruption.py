@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import commands
 from .actions import Action, CancelTimer, Emit, Send, SetTimer, StopPlayback
+from .audio_gate import flush
 from .history import HistoryView
 from .transport_events import AudioInterrupted, AudioStopped, HistoryUpdated
 
@@ -54,8 +55,11 @@ def stop_playback(
     if playback.finish(now):
         out += [CancelTimer("playback"), Emit(AudioStopped())]
     was_playing = playback.playing
+    held = engine.gate is not None and flush(engine.gate, playback, now)
     result = playback.interrupt(now, (active,) if active else ())
-    if not was_playing and not cancelled:
+    if held:
+        out.append(CancelTimer("hold_back"))
+    if not was_playing and not cancelled and not held:
         return ()
     if was_playing:
         # Silence first: it is what the user is waiting for.

@@ -144,6 +144,11 @@ class Playback:
         if part is not None:
             part.done = True
 
+    def part_received_ms(self, item_id: str, content_index: int) -> float:
+        """How much of a content part that is being received was handed on, ms."""
+        part = self._parts.get((item_id, content_index))
+        return part.received_ms if part is not None else 0.0
+
     def response_done(self, response_id: str) -> None:
         """No more audio will come for this response."""
         self._discarded.discard(response_id)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import ConnectTimeout, ProviderError
 from .actions import Action, Emit, SetTimer
+from .holding import timed_out
 from .interruption import check_playback
 from .transport_events import ErrorEvent
 
@@ -68,5 +69,6 @@ TIMERS: Final[Mapping[str, Callable[[RealtimeEngine, float], list[Action]]]] = {
     "response": _response,
     "stall": _stall,
     "playback": check_playback,
+    "hold_back": timed_out,
 }
 """What to do when the timer of this name fires."""

@@ -44,6 +44,7 @@ __all__ = [
     "UsageUpdate",
     "UserSpeechStarted",
     "UserSpeechStopped",
+    "UserTranscript",
     "UserTranscriptDelta",
 ]
 
@@ -155,6 +156,20 @@ class UserTranscriptDelta(TransportEventBase):
 
     name: ClassVar[str] = "user_transcript_delta"
     delta: str
+    item_id: str
+    content_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UserTranscript(TransportEventBase):
+    """All that was recognised of one utterance of the user.
+
+    Attributes:
+        text: None if the service could not transcribe it; an `error` event says why.
+    """
+
+    name: ClassVar[str] = "user_transcript"
+    text: str | None
     item_id: str
     content_index: int = 0
 

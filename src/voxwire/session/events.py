@@ -22,6 +22,7 @@ __all__ = [
     "AgentStart",
     "AgentToolEnd",
     "AgentToolStart",
+    "ToolApprovalRequested",
     "TransportEvent",
 ]
 
@@ -66,7 +67,7 @@ class AgentHandoff(TransportEventBase):
 
 @dataclass(frozen=True, slots=True)
 class AgentToolStart(TransportEventBase):
-    """A tool is about to run; `context.call` and `call` are the model's call."""
+    """A tool is about to run, or its call was rejected; `context.call` and `call` are the model's call."""
 
     name: ClassVar[str] = "agent_tool_start"
     context: RunContext[Any]
@@ -91,6 +92,26 @@ class AgentToolEnd(TransportEventBase):
     call: FunctionCall
     result: str
     error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolApprovalRequested(TransportEventBase):
+    """A tool waits for a person's word: pass this on to `session.approve` or `session.reject`.
+
+    Attributes:
+        context: the run context of the call.
+        agent: the agent that made it; the tool runs as its, whoever has the conversation by then.
+        arguments: as the model wrote them; None if they are no JSON object (the tool will refuse them).
+        connection: which connection of the session it belongs to.
+    """
+
+    name: ClassVar[str] = "tool_approval_requested"
+    context: RunContext[Any]
+    agent: RealtimeAgent
+    tool: FunctionTool[..., Any]
+    call: FunctionCall
+    arguments: Mapping[str, Any] | None
+    connection: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +148,7 @@ RELAYED: Final = (
     "usage_update",
     "user_speech_started",
     "user_speech_stopped",
+    "user_transcript",
     "user_transcript_delta",
 )
 """Events of the transport that the session passes on, the same objects under the same names."""
@@ -138,5 +160,6 @@ SESSION_EVENTS: Final = (
     AgentHandoff.name,
     AgentToolStart.name,
     AgentToolEnd.name,
+    ToolApprovalRequested.name,
 )
 """What `async for event in session` gives."""

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from ..errors import ConnectionLost, UserError, VoxwireError
 from ..listeners import Listeners
+from ..protocol.audio_gate import HoldBack
 from ..protocol.items import RealtimeItem
 from ..protocol.transport_events import (
     ConnectionChange,
@@ -282,6 +283,22 @@ class ScriptedRealtimeTransport(RealtimeTransportLayer):
     ) -> None:
         """Recorded."""
         self.script.record("send_mcp_response", {"request": request, "approved": approved, "reason": reason})
+
+    def hold_back_audio(self, limits: HoldBack | None) -> None:
+        """Recorded; what the test emits is not held."""
+        self.script.record("hold_back_audio", {"limits": limits})
+
+    def release_audio(
+        self, response_id: str, item_id: str | None = None, characters: int | None = None
+    ) -> None:
+        """Recorded."""
+        self.script.record(
+            "release_audio", {"response_id": response_id, "item_id": item_id, "characters": characters}
+        )
+
+    def withhold_audio(self, response_id: str) -> None:
+        """Recorded."""
+        self.script.record("withhold_audio", {"response_id": response_id})
 
     def _supersede(self) -> None:
         self._overtaken.set()

@@ -11,7 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from ..errors import UserError
 from ..listeners import EventStream, Listeners, ListenerT
+from ..protocol.audio_gate import HoldBack
 from ..protocol.config import SessionConfig
 from ..protocol.items import RealtimeItem
 from ..protocol.transport_events import ConnectionStatus, FunctionCall, McpApprovalRequest
@@ -123,6 +125,29 @@ class RealtimeTransportLayer(ABC):
         self, request: McpApprovalRequest, approved: bool, reason: str | None = None
     ) -> None:
         """Answer the service's question whether it may call an MCP tool."""
+
+    def hold_back_audio(self, limits: HoldBack | None) -> None:
+        """Keep output audio from the sink and from listeners of `audio` until `release_audio`.
+
+        Holds for all connections from now on; None lets audio through again, and all that waits. What is held counts as
+        not heard. The wire's own events (`"*"`, `"response.output_audio.delta"`) are not held back.
+
+        Raises:
+            UserError: if this transport cannot.
+        """
+        if limits is not None:
+            raise UserError(f"{type(self).__name__} cannot hold audio back; leave hold_back_ms unset")
+
+    def release_audio(  # noqa: B027 - nothing held, nothing to do
+        self, response_id: str, item_id: str | None = None, characters: int | None = None
+    ) -> None:
+        """Let held audio go whose words are among the first `characters` of this item's text.
+
+        Without an item, all of the response, now and later. Does nothing where nothing is held back.
+        """
+
+    def withhold_audio(self, response_id: str) -> None:  # noqa: B027 - as above
+        """Never play what is held of this response, nor more of it; what is being played goes on."""
 
     def on(self, name: str, listener: ListenerT) -> ListenerT:
         """Call `listener(event)` for every event of this name; returns the listener."""

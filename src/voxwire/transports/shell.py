@@ -12,6 +12,7 @@ from ..errors import ConnectionLost, WireError
 from ..listeners import Listeners
 from ..protocol import wire
 from ..protocol.actions import Action, CancelTimer, Emit, Fail, Play, Ready, Send, SetTimer, StopPlayback
+from ..protocol.audio_gate import HoldBack
 from ..protocol.engine import RealtimeEngine
 from ..protocol.events import parse_server_event
 from ..protocol.formats import AudioFormat
@@ -218,6 +219,20 @@ class EngineShell(RealtimeTransportLayer):
             await self._open_sink(link)
         except Exception as error:  # noqa: BLE001 - a broken loudspeaker must not end the call
             self._emit(ErrorEvent(error))
+
+    def hold_back_audio(self, limits: HoldBack | None) -> None:
+        """Keep output audio until `release_audio`; see `RealtimeTransportLayer`."""
+        self._perform(self._engine.hold_back_audio(limits, self._now()))
+
+    def release_audio(
+        self, response_id: str, item_id: str | None = None, characters: int | None = None
+    ) -> None:
+        """Let held audio go; see `RealtimeTransportLayer`."""
+        self._perform(self._engine.release_audio(response_id, item_id, characters, self._now()))
+
+    def withhold_audio(self, response_id: str) -> None:
+        """Never play what is held of this response; see `RealtimeTransportLayer`."""
+        self._perform(self._engine.withhold_audio(response_id, self._now()))
 
     def hold(self, who: object, /) -> None:
         """A consumer of events lags behind: stop reading (see `voxwire.listeners.Flow`)."""

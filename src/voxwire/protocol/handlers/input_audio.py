@@ -18,6 +18,7 @@ from ..transport_events import (
     UsageUpdate,
     UserSpeechStarted,
     UserSpeechStopped,
+    UserTranscript,
     UserTranscriptDelta,
 )
 from ..usage import transcription_usage_from_wire
@@ -101,6 +102,7 @@ def transcription_completed(engine: RealtimeEngine, event: WireEvent, out: list[
             out.append(Emit(HistoryAdded(item)))
         out.append(Emit(ItemUpdate(item)))
     out.append(history_updated(engine))
+    out.append(Emit(UserTranscript(words, item_id, index)))
 
 
 def transcription_failed(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
@@ -114,6 +116,8 @@ def transcription_failed(engine: RealtimeEngine, event: WireEvent, out: list[Act
         raw=event,
     )
     out.append(Emit(ErrorEvent(problem, event)))
+    if item_id := string(event, "item_id"):
+        out.append(Emit(UserTranscript(None, item_id, content_index(event))))
 
 
 def timeout_triggered(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...errors import WireError
-from .. import wire
+from .. import holding, wire
 from ..actions import Action, CancelTimer, Emit, Play
 from ..history import MAX_PARTS
 from ..interruption import check_playback
@@ -41,6 +41,10 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
     if type(index) is not int or not 0 <= index < MAX_PARTS:
         index = 0
     engine.has_spoken = True
+    if engine.gate is not None:
+        audio = AudioEvent(data, item_id, response_id, index, engine.output_format)
+        out += holding.hold(engine, engine.gate, audio, now)
+        return
     if playback.received(response_id, item_id, index, len(data) / engine.output_bytes_per_ms, now):
         out.append(CancelTimer("playback"))
         out.append(Emit(AudioStarted(item_id, response_id)))
@@ -50,8 +54,12 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
 def audio_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`response.output_audio.done`: all received; the listener is still listening."""
     item_id, index = string(event, "item_id"), content_index(event)
+    done = AudioDone(item_id, string(event, "response_id"), index)
+    if engine.gate is not None:
+        out += holding.hold(engine, engine.gate, done, now)
+        return
     engine.playback.part_done(item_id, index)
-    out.append(Emit(AudioDone(item_id, string(event, "response_id"), index)))
+    out.append(Emit(done))
     out += check_playback(engine, now)
 
 
@@ -61,6 +69,8 @@ def transcript_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action]
     response_id = string(event, "response_id")
     if not item_id or not delta:
         return
+    if engine.gate is not None:
+        engine.gate.text(item_id, len(delta))
     out.append(Emit(TranscriptDelta(delta, item_id, response_id, index)))
     _merge_words(engine, event, out, delta, audio=True)
 
@@ -71,6 +81,8 @@ def text_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now:
     response_id = string(event, "response_id")
     if not item_id or not delta:
         return
+    if engine.gate is not None:
+        engine.gate.text(item_id, len(delta))
     out.append(Emit(TextDelta(delta, item_id, response_id, index)))
     _merge_words(engine, event, out, delta, audio=False)
 

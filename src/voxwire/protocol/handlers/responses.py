@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from .. import holding
 from ..actions import Action, CancelTimer, Emit
+from ..audio_gate import ResponseEnd
 from ..interruption import cancel, check_playback
 from ..items import FunctionCallItem
 from ..transport_events import FunctionCall, TurnDone, TurnStarted, UsageUpdate
@@ -47,7 +49,10 @@ def response_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], n
             _announce(engine, item, response_id, out, None)
     usage = usage_from_wire(response.get("usage"))
     engine.usage = engine.usage + usage
-    engine.playback.response_done(response_id)
+    if engine.gate is None:
+        engine.playback.response_done(response_id)
+    else:
+        out += holding.hold(engine, engine.gate, ResponseEnd(response_id), now)
     out.append(Emit(UsageUpdate(usage)))
     details = response.get("status_details")
     out.append(
