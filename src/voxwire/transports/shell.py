@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..audio.base import AudioSink
-from ..errors import ConnectionLost, WireError
+from ..errors import ConnectionLost, UserError, WireError
 from ..listeners import Listeners
 from ..protocol import wire
 from ..protocol.actions import Action, CancelTimer, Emit, Fail, Play, Ready, Send, SetTimer, StopPlayback
@@ -16,6 +16,8 @@ from ..protocol.audio_gate import HoldBack
 from ..protocol.engine import RealtimeEngine
 from ..protocol.events import parse_server_event
 from ..protocol.formats import AudioFormat
+from ..protocol.observed import ObservedEngine, Observer
+from ..protocol.options import EngineOptions
 from ..protocol.transport_events import AudioEvent, ConnectionChange, ErrorEvent, TransportEventBase
 from .base import RealtimeTransportLayer
 from .link import Link
@@ -61,6 +63,27 @@ class EngineShell(RealtimeTransportLayer):
         self._laggards: dict[int, object] = {}
         self._sink_began_at: float | None = None
         self._sink_format: AudioFormat | None = None
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        """The limits of the engine."""
+        return self._engine.options
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Show every step of the engine to `observer`, before it is carried out, until the result is called.
+
+        Raises:
+            UserError: if another observer looks on already.
+        """
+        if isinstance(self._engine, ObservedEngine):
+            raise UserError("this transport is being recorded already; close the other recorder first")
+        observed = ObservedEngine(self._engine, observer)
+        self._engine = cast("RealtimeEngine", observed)
+
+        def stop() -> None:
+            self._engine = observed.release()
+
+        return stop
 
     # -- what arrives -----------------------------------------------------------------------
 
