@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from .errors import UserError
 from .handoffs import Handoff, as_handoff
+from .mcp.hosted import HostedMcpTool, as_hosted_tool
+from .mcp.tools import is_mcp_server
 from .protocol.config import Prompt
 from .tools.context import RunContext
 from .tools.function import FunctionTool, as_tool
 
-__all__ = ["Instructions", "PromptLike", "RealtimeAgent"]
+__all__ = ["TOOL_CHOICES", "Instructions", "PromptLike", "RealtimeAgent"]
 
 Instructions: TypeAlias = "str | Callable[[RunContext[Any], RealtimeAgent], str | Awaitable[str]]"
 """A text, or a function or coroutine function that gives one; asked at every configuration."""
@@ -21,6 +23,8 @@ PromptLike: TypeAlias = (
     "PromptValue | Callable[[RunContext[Any], RealtimeAgent], PromptValue | Awaitable[PromptValue]]"
 )
 """A prompt stored at the service, or a function that gives one."""
+TOOL_CHOICES: Final = ("auto", "none", "required")
+"""Tool choices that are no tool's name."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,12 +39,14 @@ class RealtimeAgent:
         name: shown to the model in handoffs; not blank.
         instructions: the system prompt, or a function of the run context and the agent.
         prompt: a prompt stored at the service.
-        tools: what `@tool` makes.
+        tools: what `@tool` makes, and `hosted_mcp_tool(...)`.
         handoffs: agents, or `handoff(...)` for more control.
         handoff_description: when to hand over to this agent, for the others.
         voice: its voice, where the session's configuration names none. The service keeps the first
             voice once the agent has spoken.
-        mcp_servers: local MCP servers.
+        tool_choice: `auto`, `none`, `required`, or the name of the tool that every response calls. It holds
+            for the response to a tool's output as well: with `required`, the agent never speaks.
+        mcp_servers: local MCP servers: `McpStdioServer`, `McpHttpServer`, or those of openai-agents.
 
     Raises:
         UserError: if a value cannot be used.
@@ -54,6 +60,7 @@ class RealtimeAgent:
     handoff_description: str | None = None
     voice: str | Mapping[str, Any] | None = None
     mcp_servers: list[Any] = field(default_factory=list[Any])
+    tool_choice: str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self._check()
@@ -61,7 +68,9 @@ class RealtimeAgent:
             object.__setattr__(self, name, list(getattr(self, name)))
         # Said where the agent is written, not where it is first used.
         self.all_tools()
+        self.all_hosted_tools()
         self.all_handoffs()
+        self.all_mcp_servers()
 
     def _check(self) -> None:
         name = cast("object", self.name)
@@ -73,19 +82,50 @@ class RealtimeAgent:
                 f"instructions of agent {name!r} must be a string or a function, "
                 f"got {type(instructions).__name__}"
             )
+        choice: object = self.tool_choice
+        if choice is not None and not (isinstance(choice, Mapping) or (isinstance(choice, str) and choice)):
+            raise UserError(
+                f"tool_choice of agent {name!r} must be one of {', '.join(TOOL_CHOICES)}, a tool's name, "
+                f"or a dict as the wire has it, got {choice!r}"
+            )
         for what in ("tools", "handoffs", "mcp_servers"):
             _need_list(getattr(self, what), f"{what} of agent {name!r}")
 
     def all_tools(self) -> list[FunctionTool[..., Any]]:
-        """The tools, enabled or not.
+        """The function tools, enabled or not.
 
         Raises:
             UserError: if something else is among them.
         """
         try:
-            return [as_tool(entry) for entry in self.tools]
+            return [as_tool(entry) for entry in self.tools if as_hosted_tool(entry) is None]
         except UserError as error:
             raise UserError(f"tools of agent {self.name!r}: {error}") from None
+
+    def all_hosted_tools(self) -> list[HostedMcpTool]:
+        """The tools that the service calls itself.
+
+        Raises:
+            UserError: if two have one `server_label`.
+        """
+        hosted = [found for entry in self.tools if (found := as_hosted_tool(entry)) is not None]
+        labels = [found.server_label for found in hosted]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise UserError(f"tools of agent {self.name!r}: two hosted MCP tools have the label {twice[0]!r}")
+        return hosted
+
+    def all_mcp_servers(self) -> list[Any]:
+        """The local MCP servers.
+
+        Raises:
+            UserError: if something else is among them.
+        """
+        for entry in self.mcp_servers:
+            if not is_mcp_server(entry):
+                hint = "; hosted MCP tools belong into tools" if as_hosted_tool(entry) is not None else ""
+                raise UserError(f"mcp_servers of agent {self.name!r}: {entry!r} is no MCP server{hint}")
+        return list(self.mcp_servers)
 
     def all_handoffs(self) -> list[Handoff]:
         """The handoffs, enabled or not; agents are wrapped.

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from ..agent import RealtimeAgent
+from ..protocol.items import McpApprovalRequestItem
+from ..guardrail import GuardrailResult, InputGuardrail, OutputGuardrail
+from ..protocol.metrics import TurnMetrics
 from ..protocol.transport_events import FunctionCall, TransportEventBase
 from ..tools.context import RunContext
 from ..tools.function import FunctionTool
@@ -22,6 +25,9 @@ __all__ = [
     "AgentStart",
     "AgentToolEnd",
     "AgentToolStart",
+    "GuardrailTripped",
+    "McpApprovalRequested",
+    "McpToolsChanged",
     "ToolApprovalRequested",
     "TransportEvent",
 ]
@@ -115,6 +121,74 @@ class ToolApprovalRequested(TransportEventBase):
 
 
 @dataclass(frozen=True, slots=True)
+class McpApprovalRequested(TransportEventBase):
+    """The service asks whether it may call a tool of a hosted MCP server.
+
+    It comes under the same name as `ToolApprovalRequested`, and is answered by the same
+    `session.approve` and `session.reject`.
+
+    Attributes:
+        agent: the current agent.
+        item: the service's question.
+        arguments: what the model filled in; None if it is no JSON object.
+        connection: which of the session's connections it was asked on.
+    """
+
+    name: ClassVar[str] = "tool_approval_requested"
+    kind: ClassVar[str] = "mcp"
+    context: RunContext[Any]
+    agent: RealtimeAgent
+    item: McpApprovalRequestItem
+    arguments: Mapping[str, Any] | None
+    connection: int = 0
+
+    @property
+    def server_label(self) -> str:
+        """The server whose tool it is."""
+        return self.item.server_label
+
+    @property
+    def tool_name(self) -> str:
+        """The tool, by the server's name for it."""
+        return self.item.name
+
+
+@dataclass(frozen=True, slots=True)
+class McpToolsChanged(TransportEventBase):
+    """Other tools of hosted MCP servers are available to the current agent than before.
+
+    Attributes:
+        tools: as their servers listed them (`name`, `description`, `input_schema`).
+    """
+
+    name: ClassVar[str] = "mcp_tools_changed"
+    tools: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardrailTripped(TransportEventBase):
+    """A guardrail found something; the reply has been stopped, unless it was over already.
+
+    Attributes:
+        agent: whose reply it is, or who was spoken to.
+        kind: `output` for what the agent said, `input` for what the user said.
+        text: what was checked.
+        item_id: the item with that text.
+        response_id: the reply; None for `input`.
+    """
+
+    name: ClassVar[str] = "guardrail_tripped"
+    context: RunContext[Any]
+    agent: RealtimeAgent
+    kind: Literal["output", "input"]
+    guardrail: OutputGuardrail | InputGuardrail
+    result: GuardrailResult
+    text: str
+    item_id: str
+    response_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TransportEvent(TransportEventBase):
     """A wire event of the service, untouched; only for those who ask for it by name."""
 
@@ -160,6 +234,9 @@ SESSION_EVENTS: Final = (
     AgentHandoff.name,
     AgentToolStart.name,
     AgentToolEnd.name,
+    TurnMetrics.name,
+    GuardrailTripped.name,
+    McpToolsChanged.name,
     ToolApprovalRequested.name,
 )
 """What `async for event in session` gives."""
