@@ -56,6 +56,12 @@ if TYPE_CHECKING:
     from .protocol.items import OutputAudio as OutputAudio
     from .protocol.items import OutputText as OutputText
     from .protocol.items import RealtimeItem as RealtimeItem
+    from .protocol.metrics import ToolMetrics as ToolMetrics
+    from .protocol.metrics import TurnMetrics as TurnMetrics
+    from .protocol.prices import DEFAULT_PRICES as DEFAULT_PRICES
+    from .protocol.prices import Cost as Cost
+    from .protocol.prices import ModelPrices as ModelPrices
+    from .protocol.prices import PriceTable as PriceTable
     from .protocol.transport_events import AudioDone as AudioDone
     from .protocol.transport_events import AudioEvent as AudioEvent
     from .protocol.transport_events import AudioInterrupted as AudioInterrupted
@@ -92,6 +98,7 @@ if TYPE_CHECKING:
     from .session.events import AgentToolEnd as AgentToolEnd
     from .session.events import AgentToolStart as AgentToolStart
     from .session.events import TransportEvent as TransportEvent
+    from .session.metrics import SessionMetrics as SessionMetrics
     from .session.session import RealtimeSession as RealtimeSession
     from .tools import FunctionTool as FunctionTool
     from .tools import RunContext as RunContext
@@ -144,6 +151,12 @@ _HOME = {
     "OutputAudio": "protocol.items",
     "OutputText": "protocol.items",
     "RealtimeItem": "protocol.items",
+    "ToolMetrics": "protocol.metrics",
+    "TurnMetrics": "protocol.metrics",
+    "Cost": "protocol.prices",
+    "DEFAULT_PRICES": "protocol.prices",
+    "ModelPrices": "protocol.prices",
+    "PriceTable": "protocol.prices",
     "AudioDone": "protocol.transport_events",
     "AudioEvent": "protocol.transport_events",
     "AudioInterrupted": "protocol.transport_events",
@@ -180,6 +193,7 @@ _HOME = {
     "AgentToolEnd": "session.events",
     "AgentToolStart": "session.events",
     "TransportEvent": "session.events",
+    "SessionMetrics": "session.metrics",
     "RealtimeSession": "session.session",
     "FunctionTool": "tools",
     "RunContext": "tools",

@@ -400,6 +400,7 @@ async def test_a_loop_gets_events_and_ends_with_the_connection(stage: Any) -> No
         "turn_started",
         "connection_change",
         "error",
+        "turn_metrics",
     ]
     assert [event.event async for event in wire] == [{"type": "x"}]
     assert [event async for event in stage.session] == []  # over, and not waited for

@@ -8,10 +8,12 @@ from typing import Any, TypeAlias
 
 from ..listeners import EventStream, Listeners, ListenerT
 from ..protocol.items import RealtimeItem
+from ..protocol.prices import DEFAULT_PRICES, Cost
 from ..protocol.transport_events import ConnectionChange, ConnectionStatus, ErrorEvent, TransportEventBase
 from ..tools.calling import call as call_function
 from ..transports.base import MessageLike, RealtimeTransportLayer
 from .events import SESSION_EVENTS
+from .metrics import SessionMeter, SessionMetrics
 from .relay import Relay, flow_of
 
 __all__ = ["HistoryChange", "SessionBase"]
@@ -38,6 +40,8 @@ class SessionBase:
         self._transport = transport
         self._listeners = Listeners(flow=flow_of(transport))
         self._relay = Relay(transport, self._listeners, {"error": self._log_unheard, **handlers})
+        self._meter = SessionMeter(self)
+        self._prices = DEFAULT_PRICES
         self._ended: ConnectionChange | None = None
         """How the last connection ended; None while there is one, or has been none."""
 
@@ -63,6 +67,16 @@ class SessionBase:
         """Whether input audio is held back; None if the transport cannot."""
         return self._transport.muted
 
+    @property
+    def metrics(self) -> SessionMetrics:
+        """Latency, tools, interruptions and tokens so far, and the last turns; each is told as `turn_metrics`."""
+        return self._meter.snapshot()
+
+    @property
+    def cost(self) -> Cost:
+        """What the session has cost so far; `amount` is None where a model has no price in the table."""
+        return self._meter.costs.total(self._prices)
+
     # -- what the user asks for -----------------------------------------------------------
 
     async def send_message(
@@ -73,16 +87,20 @@ class SessionBase:
         trigger_response: bool = True,
     ) -> None:
         """Add a message of the user; see `RealtimeTransportLayer.send_message`."""
+        self._user_sent(trigger_response)
         await self._transport.send_message(message, other_event_data, trigger_response=trigger_response)
 
     async def send_audio(self, pcm: bytes, *, commit: bool = False) -> None:
         """Append audio in the session's input format; `commit` ends the user's turn."""
+        if commit:
+            self._user_sent(True)
         await self._transport.send_audio(pcm, commit=commit)
 
     async def add_image(
         self, image: str, *, detail: str | None = None, trigger_response: bool = True
     ) -> None:
         """Add a picture (data URL or address) as a message of the user."""
+        self._user_sent(trigger_response)
         await self._transport.add_image(image, detail=detail, trigger_response=trigger_response)
 
     async def interrupt(self) -> None:
@@ -103,6 +121,14 @@ class SessionBase:
         old = self._transport.history
         new = await call_function(change, old) if callable(change) else change
         await self._transport.reset_history(old, new)
+
+    def _user_sent(self, trigger_response: bool) -> None:
+        if trigger_response:
+            self._meter.user_ended("message")
+
+    def tool_answered(self, call_id: str, /, *, failed: bool, goes_on: bool) -> None:
+        """A tool call is being answered; its time is up. `goes_on` if a response will follow."""
+        self._meter.tool_answered(call_id, failed=failed, goes_on=goes_on)
 
     def _before_interrupt(self) -> None:
         """The user of the session interrupts."""

@@ -50,6 +50,9 @@ class Host(Protocol):
     def report(self, error: Exception, /) -> None:
         """Tell them of an error."""
 
+    def tool_answered(self, call_id: str, /, *, failed: bool, goes_on: bool) -> None:
+        """A call is being answered; `goes_on` if a response will follow."""
+
     async def hand_over(self, source: RealtimeAgent, target: RealtimeAgent, /) -> None:
         """Make `target` the current agent, at the service first."""
 
@@ -215,6 +218,8 @@ class Dispatcher:
             return False
         if result.error is not None:
             self._report(job, result.error)
+        failed = result.error is not None
+        self._host.tool_answered(job.call.call_id, failed=failed, goes_on=result.start_response)
         sent = False
         try:
             await self._host.transport.send_function_call_output(

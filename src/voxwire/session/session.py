@@ -9,6 +9,7 @@ from typing import Any, Self
 from ..agent import RealtimeAgent
 from ..errors import ConnectError, NotConnectedError, UserError
 from ..protocol.config import coerce_config, interrupt_response, merge_wire
+from ..protocol.prices import DEFAULT_PRICES, PriceTable
 from ..protocol.transport_events import ConnectionChange, FunctionCall, TurnDone, TurnStarted, UsageUpdate
 from ..protocol.usage import Usage
 from ..tools.context import RunContext
@@ -47,6 +48,7 @@ class RealtimeSession(SessionBase):
         tracing_disabled, workflow_name, group_id, trace_metadata: how the service traces the session.
         tool_timeout: seconds a tool may run that has no limit of its own.
         cancel_tools_on_interrupt: stop running tools when the user interrupts.
+        prices: what `cost` counts with.
 
     Raises:
         UserError: if a value cannot be used.
@@ -69,6 +71,7 @@ class RealtimeSession(SessionBase):
         trace_metadata: Mapping[str, Any] | None = None,
         tool_timeout: float | None = None,
         cancel_tools_on_interrupt: bool = False,
+        prices: PriceTable = DEFAULT_PRICES,
     ) -> None:
         if not isinstance(agent, RealtimeAgent):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UserError(f"a session needs a RealtimeAgent, got {agent!r}")
@@ -86,6 +89,7 @@ class RealtimeSession(SessionBase):
             self, tool_timeout=tool_timeout, cancel_on_interrupt=cancel_tools_on_interrupt
         )
         self._usage = Usage()
+        self._prices = prices
         self._configured: dict[str, Any] = {}
         self._epoch = 0
         self._attempt: int | None = None
@@ -189,6 +193,7 @@ class RealtimeSession(SessionBase):
             user = self._user_config if model is None else {**self._user_config, "model": model}
             self._configured = first_config(user, settings, self._tracing)
             self._turns.reset(snapshot)
+            self._meter.attach()
             self._relay.attach()
             await self._transport.connect(
                 api_key=api_key if api_key is not None else self._api_key,
@@ -225,6 +230,7 @@ class RealtimeSession(SessionBase):
         finally:
             await self._dispatcher.wait_stopped()
             self._relay.detach()
+            self._meter.detach()
             self._listeners.end_streams()
 
     async def wait_closed(self) -> ConnectionChange | None:

@@ -115,6 +115,17 @@ class OpenAIRealtimeBase(EngineShell):
         self._ask_sink()
         return self._engine.playback.heard_ms(self._now())
 
+    @property
+    def unheard_ms(self) -> float:
+        """Output audio that was received and has not been heard yet, ms."""
+        self._ask_sink()
+        return self._engine.playback.remaining_ms(self._now())
+
+    @property
+    def dropped_ms(self) -> float:
+        """Output audio dropped since this object was made, because its reply had been interrupted, ms."""
+        return self._engine.dropped_ms
+
     # -- connecting -----------------------------------------------------------------------
 
     def _request(
