@@ -153,10 +153,11 @@ class HostedMcp:
         """See `RealtimeSession.available_mcp_tools`."""
         return self._tools.available
 
-    def reset(self) -> None:
-        """A new connection begins."""
+    def reset(self, config: Mapping[str, Any]) -> None:
+        """A new connection begins, with this configuration."""
         self._tools.reset()
         self._follow_ups.reset()
+        self.configured(config)
 
     def configured(self, config: Mapping[str, Any]) -> None:
         """The service is configured like this, with the wire's names."""

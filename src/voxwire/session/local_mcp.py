@@ -43,6 +43,7 @@ class LocalMcp:
 
     def __init__(self, report: Callable[[Exception], None]) -> None:
         self._report = report
+        self._known: dict[RealtimeAgent, dict[str, list[FunctionTool[..., Any]]]] = {}
         self._held: dict[int, ContextTask[Any]] = {}
         self._entering: dict[int, asyncio.Lock] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -68,7 +69,12 @@ class LocalMcp:
                 continue
             number = sum(key == name or key.startswith(f"{name} (") for key in tools) + 1
             tools[name if number == 1 else f"{name} ({number})"] = result
+        self._known[agent] = tools
         return tools
+
+    def known(self, agent: RealtimeAgent) -> dict[str, list[FunctionTool[..., Any]]]:
+        """The tools as they were listed last, without asking."""
+        return self._known.get(agent, {})
 
     def _failed(self, server: Any, name: str, error: BaseException) -> None:
         if not isinstance(error, VoxwireError):
@@ -87,12 +93,15 @@ class LocalMcp:
             held = self._held.get(key)
             if held is not None and not held.ended:
                 return
+            # One that is being let go of could look as if it were somebody else's.
+            await self.wait_stopped()
             task = ContextTask(_connected(server), f"voxwire session mcp {server_name(server)}")
             await task.entered(None)  # servers have limits of their own
             self._held[key] = task
 
     def stop(self) -> None:
         """The session is over: let go of the servers, which takes a moment; see `wait_stopped`."""
+        self._known.clear()
         held, self._held = list(self._held.values()), {}
         if held:
             leaving = asyncio.get_running_loop().create_task(_leave(held), name="voxwire session mcp end")
