@@ -204,18 +204,6 @@ async def test_names_must_differ() -> None:
         await compute(agent)
 
 
-@pytest.mark.parametrize(
-    ("agent", "words"),
-    [
-        (RealtimeAgent("A", tools=[tool(needs_approval=True)(function)]), "tool '.*' needs approval"),
-        (RealtimeAgent("A", mcp_servers=[object()]), "agent 'A' has mcp_servers"),
-    ],
-)
-async def test_what_is_not_there_yet_is_refused(agent: RealtimeAgent, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        await compute(agent)
-
-
 async def test_computing_leaves_a_transport_alone() -> None:
     transport = ScriptedRealtimeTransport()
     await compute(RealtimeAgent("A"), transport=transport)
