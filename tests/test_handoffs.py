@@ -31,7 +31,7 @@ def test_defaults() -> None:
         "description": "Handoff to the Math Tutor agent to handle the request. For sums.",
         "parameters": {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
     }
-    assert entry.output == '{"assistant": "Math Tutor"}'
+    assert entry.output_for(TUTOR) == '{"assistant": "Math Tutor"}'
 
 
 @pytest.mark.parametrize(

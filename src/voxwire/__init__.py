@@ -28,8 +28,19 @@ if TYPE_CHECKING:
     from .errors import UserError as UserError
     from .errors import VoxwireError as VoxwireError
     from .errors import WireError as WireError
+    from .guardrail import GuardrailResult as GuardrailResult
+    from .guardrail import GuardrailSettings as GuardrailSettings
+    from .guardrail import InputGuardrail as InputGuardrail
+    from .guardrail import OutputGuardrail as OutputGuardrail
+    from .guardrail import guardrail_feedback as guardrail_feedback
     from .handoffs import Handoff as Handoff
     from .handoffs import handoff as handoff
+    from .mcp import HostedMcpTool as HostedMcpTool
+    from .mcp import McpHttpServer as McpHttpServer
+    from .mcp import McpServer as McpServer
+    from .mcp import McpStdioServer as McpStdioServer
+    from .mcp import McpToolError as McpToolError
+    from .mcp import hosted_mcp_tool as hosted_mcp_tool
     from .protocol.config import AudioConfig as AudioConfig
     from .protocol.config import AudioInput as AudioInput
     from .protocol.config import AudioOutput as AudioOutput
@@ -92,17 +103,30 @@ if TYPE_CHECKING:
     from .protocol.transport_events import UserTranscriptDelta as UserTranscriptDelta
     from .protocol.unset import UNSET as UNSET
     from .protocol.usage import Usage as Usage
+    from .session.approvals import ToolErrorFormatterArgs as ToolErrorFormatterArgs
     from .session.events import AgentEnd as AgentEnd
     from .session.events import AgentHandoff as AgentHandoff
     from .session.events import AgentStart as AgentStart
     from .session.events import AgentToolEnd as AgentToolEnd
     from .session.events import AgentToolStart as AgentToolStart
+    from .session.events import GuardrailTripped as GuardrailTripped
+    from .session.events import McpApprovalRequested as McpApprovalRequested
+    from .session.events import McpToolsChanged as McpToolsChanged
+    from .session.events import ToolApprovalRequested as ToolApprovalRequested
     from .session.events import TransportEvent as TransportEvent
     from .session.metrics import SessionMetrics as SessionMetrics
     from .session.session import RealtimeSession as RealtimeSession
+    from .tools import BackgroundResult as BackgroundResult
     from .tools import FunctionTool as FunctionTool
     from .tools import RunContext as RunContext
+    from .tools import ToolGuardrailResult as ToolGuardrailResult
+    from .tools import ToolGuardrailTripped as ToolGuardrailTripped
+    from .tools import ToolImage as ToolImage
+    from .tools import ToolInputGuardrail as ToolInputGuardrail
+    from .tools import ToolOutputGuardrail as ToolOutputGuardrail
+    from .tools import background_result as background_result
     from .tools import default_error_message as default_error_message
+    from .tools import is_background_result as is_background_result
     from .tools import tool as tool
     from .transports.base import RealtimeTransportLayer as RealtimeTransportLayer
     from .transports.websocket import OpenAIRealtimeWebSocket as OpenAIRealtimeWebSocket
@@ -123,6 +147,11 @@ _HOME = {
     "UserError": "errors",
     "VoxwireError": "errors",
     "WireError": "errors",
+    "GuardrailResult": "guardrail",
+    "GuardrailSettings": "guardrail",
+    "InputGuardrail": "guardrail",
+    "OutputGuardrail": "guardrail",
+    "guardrail_feedback": "guardrail",
     "Handoff": "handoffs",
     "handoff": "handoffs",
     "AudioConfig": "protocol.config",
@@ -172,6 +201,12 @@ _HOME = {
     "ItemDeleted": "protocol.transport_events",
     "ItemTruncation": "protocol.transport_events",
     "ItemUpdate": "protocol.transport_events",
+    "HostedMcpTool": "mcp",
+    "McpHttpServer": "mcp",
+    "McpServer": "mcp",
+    "McpStdioServer": "mcp",
+    "McpToolError": "mcp",
+    "hosted_mcp_tool": "mcp",
     "McpApprovalRequest": "protocol.transport_events",
     "McpToolCallCompleted": "protocol.transport_events",
     "McpToolsListed": "protocol.transport_events",
@@ -192,6 +227,9 @@ _HOME = {
     "AgentStart": "session.events",
     "AgentToolEnd": "session.events",
     "AgentToolStart": "session.events",
+    "McpApprovalRequested": "session.events",
+    "McpToolsChanged": "session.events",
+    "GuardrailTripped": "session.events",
     "TransportEvent": "session.events",
     "SessionMetrics": "session.metrics",
     "RealtimeSession": "session.session",
@@ -199,6 +237,16 @@ _HOME = {
     "RunContext": "tools",
     "default_error_message": "tools",
     "tool": "tools",
+    "ToolErrorFormatterArgs": "session.approvals",
+    "ToolApprovalRequested": "session.events",
+    "BackgroundResult": "tools",
+    "ToolGuardrailResult": "tools",
+    "ToolGuardrailTripped": "tools",
+    "ToolImage": "tools",
+    "ToolInputGuardrail": "tools",
+    "ToolOutputGuardrail": "tools",
+    "background_result": "tools",
+    "is_background_result": "tools",
     "RealtimeTransportLayer": "transports.base",
     "OpenAIRealtimeWebSocket": "transports.websocket",
 }

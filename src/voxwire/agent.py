@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
 from .errors import UserError
+from .guardrail import InputGuardrail, OutputGuardrail, as_guardrails
 from .handoffs import Handoff, as_handoff
 from .mcp.hosted import HostedMcpTool, as_hosted_tool
 from .mcp.tools import is_mcp_server
@@ -47,6 +48,8 @@ class RealtimeAgent:
         tool_choice: `auto`, `none`, `required`, or the name of the tool that every response calls. It holds
             for the response to a tool's output as well: with `required`, the agent never speaks.
         mcp_servers: local MCP servers: `McpStdioServer`, `McpHttpServer`, or those of openai-agents.
+        output_guardrails, input_guardrails: checks of what this agent says, and of what the user says to it,
+            beside the session's.
 
     Raises:
         UserError: if a value cannot be used.
@@ -61,16 +64,20 @@ class RealtimeAgent:
     voice: str | Mapping[str, Any] | None = None
     mcp_servers: list[Any] = field(default_factory=list[Any])
     tool_choice: str | Mapping[str, Any] | None = None
+    output_guardrails: list[Any] = field(default_factory=list[Any])
+    input_guardrails: list[Any] = field(default_factory=list[Any])
 
     def __post_init__(self) -> None:
         self._check()
-        for name in ("tools", "handoffs", "mcp_servers"):
+        for name in ("tools", "handoffs", "mcp_servers", "output_guardrails", "input_guardrails"):
             object.__setattr__(self, name, list(getattr(self, name)))
         # Said where the agent is written, not where it is first used.
         self.all_tools()
         self.all_hosted_tools()
         self.all_handoffs()
         self.all_mcp_servers()
+        self.all_output_guardrails()
+        self.all_input_guardrails()
 
     def _check(self) -> None:
         name = cast("object", self.name)
@@ -82,13 +89,13 @@ class RealtimeAgent:
                 f"instructions of agent {name!r} must be a string or a function, "
                 f"got {type(instructions).__name__}"
             )
-        choice: object = self.tool_choice
+        choice = cast("object", self.tool_choice)
         if choice is not None and not (isinstance(choice, Mapping) or (isinstance(choice, str) and choice)):
             raise UserError(
                 f"tool_choice of agent {name!r} must be one of {', '.join(TOOL_CHOICES)}, a tool's name, "
                 f"or a dict as the wire has it, got {choice!r}"
             )
-        for what in ("tools", "handoffs", "mcp_servers"):
+        for what in ("tools", "handoffs", "mcp_servers", "output_guardrails", "input_guardrails"):
             _need_list(getattr(self, what), f"{what} of agent {name!r}")
 
     def all_tools(self) -> list[FunctionTool[..., Any]]:
@@ -137,6 +144,26 @@ class RealtimeAgent:
             return [as_handoff(entry) for entry in self.handoffs]
         except UserError as error:
             raise UserError(f"handoffs of agent {self.name!r}: {error}") from None
+
+    def all_output_guardrails(self) -> tuple[OutputGuardrail, ...]:
+        """The checks of what the agent says.
+
+        Raises:
+            UserError: if something else is among them.
+        """
+        return as_guardrails(
+            self.output_guardrails, OutputGuardrail, f"output_guardrails of agent {self.name!r}"
+        )
+
+    def all_input_guardrails(self) -> tuple[InputGuardrail, ...]:
+        """The checks of what the user says to the agent.
+
+        Raises:
+            UserError: if something else is among them.
+        """
+        return as_guardrails(
+            self.input_guardrails, InputGuardrail, f"input_guardrails of agent {self.name!r}"
+        )
 
     def __repr__(self) -> str:
         # Not the instructions: they are long, and not for the log.

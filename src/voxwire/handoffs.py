@@ -60,13 +60,12 @@ class Handoff:
             "parameters": dict(schema),
         }
 
-    @property
-    def output(self) -> str:
-        """What the model is told when it worked."""
-        return json.dumps({"assistant": self.agent.name}, ensure_ascii=False)
+    def output_for(self, agent: RealtimeAgent) -> str:
+        """What the model is told when `agent` has taken over."""
+        return json.dumps({"assistant": agent.name}, ensure_ascii=False)
 
-    async def prepare(self, context: RunContext[Any], arguments: str) -> None:
-        """Read the model's input and call `on_handoff`.
+    async def prepare(self, context: RunContext[Any], arguments: str) -> RealtimeAgent:
+        """Read the model's input and call `on_handoff`; returns who goes on.
 
         Raises:
             InvalidArgumentsError: if the input cannot be read.
@@ -75,10 +74,11 @@ class Handoff:
         if self.arguments is None:
             if self.on_handoff is not None:
                 await call_in_thread(self.on_handoff, context)
-            return
+            return self.agent
         value = self.arguments.parse(arguments)
         if self.on_handoff is not None:
             await call_in_thread(self.on_handoff, context, value)
+        return self.agent
 
 
 def handoff(
@@ -130,8 +130,22 @@ def default_description(agent: RealtimeAgent) -> str:
     return f"{words} {agent.handoff_description}" if agent.handoff_description else words
 
 
+def is_foreign_handoff(value: object) -> bool:
+    """Whether this has the shape of a `Handoff` of `openai-agents`."""
+    return _has(value, "tool_name", "tool_description", "input_json_schema", "on_invoke_handoff")
+
+
+def is_foreign_agent(value: object) -> bool:
+    """Whether this has the shape of a `RealtimeAgent` of `openai-agents`."""
+    return _has(value, "name", "instructions", "tools", "handoffs", "handoff_description")
+
+
+def _has(value: object, *names: str) -> bool:
+    return not isinstance(value, type) and all(hasattr(value, name) for name in names)
+
+
 def as_handoff(value: object) -> Handoff:
-    """The handoff that an entry of an agent's `handoffs` stands for.
+    """The handoff that an entry of an agent's `handoffs` stands for: ours, or `openai-agents`', by its shape.
 
     Raises:
         UserError: if it is neither a handoff nor an agent.
@@ -142,4 +156,8 @@ def as_handoff(value: object) -> Handoff:
         return value
     if isinstance(value, RealtimeAgent):
         return handoff(value)
+    if is_foreign_handoff(value) or is_foreign_agent(value):
+        from .tools.foreign_agents import adapt_handoff
+
+        return adapt_handoff(value)
     raise UserError(f"{value!r} is neither an agent nor a handoff")

@@ -6,7 +6,7 @@ Pure functions on dicts with the wire's names, but for `agent_settings`, which a
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,7 +16,15 @@ from ..tools.calling import call
 from ..tools.context import RunContext
 from .snapshot import AgentSnapshot
 
-__all__ = ["AgentSettings", "TracingOptions", "agent_settings", "agent_update", "first_config", "user_config"]
+__all__ = [
+    "AgentSettings",
+    "TracingOptions",
+    "agent_settings",
+    "agent_update",
+    "first_config",
+    "tools_update",
+    "user_config",
+]
 
 logger = logging.getLogger("voxwire")
 
@@ -29,6 +37,7 @@ class AgentSettings:
     prompt: Mapping[str, Any] | None
     voice: str | Mapping[str, Any] | None
     tools: list[dict[str, Any]]
+    tool_choice: str | Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,9 @@ async def agent_settings(snapshot: AgentSnapshot, context: RunContext[Any]) -> A
     prompt: object = agent.prompt
     if callable(prompt):
         prompt = await call(prompt, context, agent)
-    return AgentSettings(instructions, _prompt(prompt, agent.name), agent.voice, snapshot.wire_tools())
+    return AgentSettings(
+        instructions, _prompt(prompt, agent.name), agent.voice, snapshot.wire_tools(), snapshot.tool_choice
+    )
 
 
 def _prompt(prompt: object, agent_name: str) -> Mapping[str, Any] | None:
@@ -125,13 +136,35 @@ def agent_update(
     """
     update: dict[str, Any] = {
         "instructions": settings.instructions or user.get("instructions") or "",
-        "tools": [*settings.tools, *(user.get("tools") or ())],
+        **_tools(before, user, settings.tools, settings.tool_choice),
         "prompt": settings.prompt if settings.prompt is not None else user.get("prompt"),
     }
     update = {key: value for key, value in update.items() if value or before.get(key)}
     if settings.voice is not None and _voice(user) is None:
         update["audio"] = {"output": {"voice": settings.voice}}
     return update
+
+
+def tools_update(
+    before: Mapping[str, Any], user: Mapping[str, Any], snapshot: AgentSnapshot
+) -> dict[str, Any]:
+    """What changes when only the tools that are enabled do."""
+    update = _tools(before, user, snapshot.wire_tools(), snapshot.tool_choice)
+    return {key: value for key, value in update.items() if key == "tools" or value}
+
+
+def _tools(
+    before: Mapping[str, Any],
+    user: Mapping[str, Any],
+    tools: Sequence[Mapping[str, Any]],
+    choice: str | Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    # A choice cannot be cleared, only be taken back to what it is by default.
+    fallback = "auto" if before.get("tool_choice") is not None else None
+    return {
+        "tools": [*tools, *(user.get("tools") or ())],
+        "tool_choice": choice or user.get("tool_choice") or fallback,
+    }
 
 
 def _voice(config: Mapping[str, Any]) -> object:

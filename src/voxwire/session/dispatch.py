@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 from ..agent import RealtimeAgent
@@ -14,11 +15,15 @@ from ..protocol.transport_events import FunctionCall, TransportEventBase
 from ..tools.arguments import InvalidArgumentsError
 from ..tools.context import RunContext
 from ..tools.function import FunctionTool, default_error_message
+from ..tools.images import image_message
 from ..tools.running import NO_REASON, ToolResult, run_tool
 from ..transports.base import RealtimeTransportLayer
+from .approvals import Approvals, Decision
 from .events import AgentToolEnd, AgentToolStart
-from .ledger import CallLedger
-from .snapshot import AgentSnapshot, is_enabled
+from .ledger import CallLedger, fingerprint
+from .permission import Denial, ToolOptions, not_found, permission
+from .progress import ProgressSpeech
+from .snapshot import AgentSnapshot, is_enabled, may_change
 
 __all__ = ["Dispatcher", "Host"]
 
@@ -47,11 +52,18 @@ class Host(Protocol):
     def emit(self, event: TransportEventBase, /) -> None:
         """Tell the session's listeners."""
 
+    def is_heard(self, name: str, /) -> bool:
+        """Whether anybody listens to an event."""
+        ...
+
     def report(self, error: Exception, /) -> None:
         """Tell them of an error."""
 
     def tool_answered(self, call_id: str, /, *, failed: bool, goes_on: bool) -> None:
         """A call is being answered; `goes_on` if a response will follow."""
+
+    async def refresh_tools(self) -> None:
+        """Look again at what is enabled."""
 
     async def hand_over(self, source: RealtimeAgent, target: RealtimeAgent, /) -> None:
         """Make `target` the current agent, at the service first."""
@@ -72,17 +84,19 @@ class _Job:
 class Dispatcher:
     """The tool calls of a session.
 
-    Args:
-        tool_timeout: seconds for tools that have no limit of their own.
-        cancel_on_interrupt: stop running tools when the user interrupts.
+    Attributes:
+        approvals: the calls that wait for a person.
+        progress: says a word while a tool is slow.
     """
 
-    def __init__(self, host: Host, *, tool_timeout: float | None, cancel_on_interrupt: bool) -> None:
+    def __init__(self, host: Host, options: ToolOptions) -> None:
         self._host = host
-        self._timeout = tool_timeout
-        self._cancel_on_interrupt = cancel_on_interrupt
+        self._options = options
+        self.approvals = Approvals(host.emit, host.is_heard, options.approval_timeout)
+        self.progress = ProgressSpeech(host.transport.request_response, host.report)
         self._ledger = CallLedger()
         self._jobs: set[_Job] = set()
+        self._refreshing: asyncio.Task[None] | None = None
 
     @property
     def running(self) -> int:
@@ -95,7 +109,8 @@ class Dispatcher:
         """The model called a tool of this agent."""
         handoff = call.tool_name in snapshot.handoffs
         job = _Job(call, snapshot, self._ledger)
-        match self._ledger.admit(call.call_id, call.response_id, handoff=handoff):
+        meaning = fingerprint(call.tool_name, call.arguments)
+        match self._ledger.admit(call.call_id, call.response_id, handoff=handoff, meaning=meaning):
             case "run":
                 self._start(job, None)
             case "second handoff":
@@ -103,16 +118,20 @@ class Dispatcher:
             case "too many":
                 error = ModelBehaviorError(f"tool call {call.call_id!r} ({call.tool_name}): too many at once")
                 self._start(job, ToolResult(TOO_MANY, error))
+            case "changed":
+                words = f"tool call {call.call_id!r} ({call.tool_name}) came again, but not the same"
+                self._host.report(ModelBehaviorError(f"{words}; it was not carried out again"))
             case "repeated":
                 pass
 
     def response_done(self, response_id: str) -> None:
         """A response ended."""
         self._ledger.response_done(response_id)
+        self._refresh_soon()
 
     def interrupted(self) -> None:
         """The user wants to speak: stop what may be stopped. A handoff under way is not."""
-        if not self._cancel_on_interrupt:
+        if not self._options.cancel_on_interrupt:
             return
         for job in tuple(self._jobs):
             if (
@@ -125,6 +144,11 @@ class Dispatcher:
     def stop(self) -> None:
         """The connection is over: cancel what runs, and drop what comes all the same."""
         self._ledger = CallLedger()
+        self.progress.reset()
+        self.approvals.stop()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            self._refreshing = None
         mine = asyncio.current_task() if self._jobs else None
         for job in self._jobs:
             job.ledger.step(job.call.call_id, "disconnected")
@@ -163,7 +187,7 @@ class Dispatcher:
             elif (tool := job.snapshot.tools.get(job.call.tool_name)) is not None:
                 await self._use(job, tool)
             else:
-                await self._answer(job, _not_found(job.call))
+                await self._answer(job, not_found(job.call))
         except Exception as error:  # noqa: BLE001 - nobody awaits this task
             self._report(job, error)
 
@@ -172,20 +196,33 @@ class Dispatcher:
         context = self._host.context.of_call(job.call, agent)
         try:
             if not await is_enabled(tool.is_enabled, context, agent):
-                await self._answer(job, _not_found(job.call))
+                await self._answer(job, not_found(job.call))
                 return
+            denial = await permission(tool, context, self.approvals, self._options, partial(self._ask, job))
         except Exception as error:  # noqa: BLE001 - the call is answered all the same
-            await self._answer(job, ToolResult(NO_REASON, error))
+            denial = Denial(ToolResult(NO_REASON, error))
+        if denial is not None and not denial.told:
+            await self._answer(job, denial.result)
             return
         self._emit(job, AgentToolStart(context, agent, tool, job.call))
-        result = await self._result(job, tool, context)
+        if not self._is_current(job):
+            return  # a listener has closed the session
+        result = denial.result if denial is not None else await self._result(job, tool, context)
         if await self._answer(job, result):
             self._emit(job, AgentToolEnd(context, agent, tool, job.call, result.output, result.error))
 
+    async def _ask(self, job: _Job, tool: FunctionTool[..., Any], context: RunContext[Any]) -> Decision:
+        if not job.ledger.step(job.call.call_id, "asked"):
+            return Decision(False)  # the connection has ended, and nobody is asked
+        decision = await self.approvals.ask(context, tool)
+        job.ledger.step(job.call.call_id, "decided")
+        return decision
+
     async def _result(self, job: _Job, tool: FunctionTool[..., Any], context: RunContext[Any]) -> ToolResult:
         job.interruptible = True
+        speaking = self._speak(tool, context)
         try:
-            return await run_tool(tool, context, job.call.arguments, timeout=self._timeout)
+            return await run_tool(tool, context, job.call.arguments, timeout=self._options.timeout)
         except asyncio.CancelledError:
             if job.ledger.state(job.call.call_id) != "cancelling":
                 raise
@@ -193,27 +230,36 @@ class Dispatcher:
             return ToolResult(INTERRUPTED, start_response=False)
         finally:
             job.interruptible = False
+            if speaking is not None:
+                speaking.cancel()
             task = asyncio.current_task()
             if task is not None and job.ledger.state(job.call.call_id) == "cancelling":
                 task.uncancel()  # that cancellation was meant for the tool
+
+    def _speak(self, tool: FunctionTool[..., Any], context: RunContext[Any]) -> asyncio.Task[None] | None:
+        if tool.progress is None:
+            return None
+        return asyncio.get_running_loop().create_task(self.progress.speak(tool, context))
 
     async def _hand_over(self, job: _Job, entry: Handoff) -> ToolResult:
         agent = job.snapshot.agent
         context = self._host.context.of_call(job.call, agent)
         try:
             if not await is_enabled(entry.is_enabled, context, agent):
-                return _not_found(job.call)
-            await entry.prepare(context, job.call.arguments)
+                return not_found(job.call)
+            target = await entry.prepare(context, job.call.arguments)
             if self._is_current(job):
-                await self._host.hand_over(agent, entry.agent)
+                await self._host.hand_over(agent, target)
         except InvalidArgumentsError as error:
             return ToolResult(default_error_message(context, error), error)
         except Exception as error:  # noqa: BLE001 - the agent stays, and the model is told
             return ToolResult(f"The handoff to {entry.agent.name} failed.", error)
-        return ToolResult(entry.output)
+        return ToolResult(entry.output_for(target))
 
     async def _answer(self, job: _Job, result: ToolResult) -> bool:
         """Send the answer, once, if anybody is still waiting for it. True if it was sent."""
+        if self._is_current(job):
+            await self._refresh()
         if not self._is_current(job) or not job.ledger.step(job.call.call_id, "result"):
             return False
         if result.error is not None:
@@ -222,6 +268,9 @@ class Dispatcher:
         self._host.tool_answered(job.call.call_id, failed=failed, goes_on=result.start_response)
         sent = False
         try:
+            if result.images:
+                message = image_message(job.call.tool_name, result.images)
+                await self._host.transport.send_message(message, trigger_response=False)
             await self._host.transport.send_function_call_output(
                 job.call, result.output, start_response=result.start_response
             )
@@ -230,6 +279,18 @@ class Dispatcher:
             job.ledger.step(job.call.call_id, "sent" if sent else "send failed")
         return self._is_current(job)
 
+    def _refresh_soon(self) -> None:
+        if (self._refreshing is None or self._refreshing.done()) and may_change(self._host.context.agent):
+            self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+
+    async def _refresh(self) -> None:
+        """What the tool did may have switched others on or off: before the model goes on, it is told."""
+        try:
+            await self._host.refresh_tools()
+        except Exception as error:  # noqa: BLE001 - the call is answered all the same
+            if self._host.transport.status == "connected":
+                self._host.report(error)
+
     def _emit(self, job: _Job, event: TransportEventBase) -> None:
         if self._is_current(job):
             self._host.emit(event)
@@ -237,9 +298,3 @@ class Dispatcher:
     def _report(self, job: _Job, error: Exception) -> None:
         if self._is_current(job):
             self._host.report(error)
-
-
-def _not_found(call: FunctionCall) -> ToolResult:
-    """As in the JavaScript SDK, the model is told, and waits for the user."""
-    words = f"Tool {call.tool_name} not found"
-    return ToolResult(words, ModelBehaviorError(f"{words} (call {call.call_id!r})"), start_response=False)

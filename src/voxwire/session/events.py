@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
 from ..agent import RealtimeAgent
-from ..protocol.items import McpApprovalRequestItem
 from ..guardrail import GuardrailResult, InputGuardrail, OutputGuardrail
+from ..protocol.items import McpApprovalRequestItem
 from ..protocol.metrics import TurnMetrics
 from ..protocol.transport_events import FunctionCall, TransportEventBase
 from ..tools.context import RunContext

@@ -5,12 +5,13 @@ Pure: no tasks, no transport.
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from typing import Final, Literal, TypeAlias
 
 from ..protocol.table import Table
 
-__all__ = ["RUNNING_CALLS", "TOOL_RUN", "CallLedger", "Verdict"]
+__all__ = ["RUNNING_CALLS", "TOOL_RUN", "CallLedger", "Verdict", "fingerprint"]
 
 RUNNING_CALLS: Final = 64
 """Calls that may run at one time; more are answered with a refusal."""
@@ -22,20 +23,32 @@ TOOL_RUN = Table(
     "running",
     {
         ("running", "result"): "answering",
+        # A person has to agree first, which may take any time and is not stopped by an interruption.
+        ("running", "asked"): "waiting",
+        ("waiting", "decided"): "running",
         ("running", "interrupted"): "cancelling",
         # The tool may have caught the cancellation and have a result all the same.
         ("cancelling", "result"): "answering",
         ("answering", "sent"): "answered",
         ("answering", "send failed"): "failed",
         ("running", "disconnected"): "dropped",
+        ("waiting", "disconnected"): "dropped",
         ("cancelling", "disconnected"): "dropped",
         ("answering", "disconnected"): "dropped",
     },
 )
 """One tool call, from the model's request to the answer on the wire."""
 
-Verdict: TypeAlias = Literal["run", "repeated", "too many", "second handoff"]
-"""`repeated` is ignored, the two refusals are answered."""
+Verdict: TypeAlias = Literal["run", "repeated", "changed", "too many", "second handoff"]
+"""`repeated` is ignored, `changed` is told as an error, the two refusals are answered."""
+
+
+def fingerprint(tool_name: str, arguments: str) -> str:
+    """What makes two calls the same: the tool, and arguments that mean the same."""
+    try:
+        return json.dumps([tool_name, json.loads(arguments)], sort_keys=True)
+    except (ValueError, RecursionError):
+        return f"{tool_name} {arguments}"
 
 
 class CallLedger:
@@ -44,14 +57,20 @@ class CallLedger:
     def __init__(self, *, limit: int = RUNNING_CALLS) -> None:
         self._limit = limit
         self._states: OrderedDict[str, str] = OrderedDict()
+        self._meanings: dict[str, str] = {}
         self._open: set[str] = set()
         self._handoffs: set[str] = set()
 
-    def admit(self, call_id: str, response_id: str | None, *, handoff: bool) -> Verdict:
-        """The model made a call. Of several handoffs in one response, the first is taken."""
+    def admit(self, call_id: str, response_id: str | None, *, handoff: bool, meaning: str = "") -> Verdict:
+        """The model made a call. Of several handoffs in one response, the first is taken.
+
+        Args:
+            meaning: the call's `fingerprint`. An id that comes again with another one is no repetition.
+        """
         if call_id in self._states:
-            return "repeated"
+            return "repeated" if self._meanings[call_id] == meaning else "changed"
         self._states[call_id] = TOOL_RUN.initial
+        self._meanings[call_id] = meaning
         self._open.add(call_id)
         self._forget_old()
         if len(self._open) > self._limit:
@@ -85,4 +104,4 @@ class CallLedger:
             oldest = next((call for call in self._states if call not in self._open), None)
             if oldest is None:
                 return
-            del self._states[oldest]
+            del self._states[oldest], self._meanings[oldest]

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from ..agent import RealtimeAgent
 from ..errors import ConnectError, NotConnectedError, UserError
+from ..guardrail import GuardrailSettings
 from ..protocol.config import coerce_config, interrupt_response, merge_wire
 from ..protocol.prices import DEFAULT_PRICES, PriceTable
-from ..protocol.transport_events import ConnectionChange, FunctionCall, TurnDone, TurnStarted, UsageUpdate
+from ..protocol.transport_events import (
+    ConnectionChange,
+    FunctionCall,
+    TransportEventBase,
+    TurnDone,
+    TurnStarted,
+    UsageUpdate,
+)
 from ..protocol.usage import Usage
 from ..tools.context import RunContext
 from ..transports.base import ApiKey, ConfigLike
-from .base import SessionBase
+from .approvals import ToolErrorFormatter
 from .choice import TransportLike, choose_transport
-from .config import AgentSettings, TracingOptions, agent_settings, agent_update, first_config, user_config
+from .config import (
+    AgentSettings,
+    TracingOptions,
+    agent_settings,
+    agent_update,
+    first_config,
+    tools_update,
+    user_config,
+)
 from .dispatch import Dispatcher
 from .events import AgentEnd, AgentHandoff, AgentStart
-from .snapshot import AgentSnapshot, take_snapshot
+from .guardrails import Guardrails
+from .mcp_session import McpSession
+from .permission import ToolOptions
+from .snapshot import AgentSnapshot, may_change, take_snapshot
 from .turns import Turns, final_text
 
 __all__ = ["RealtimeSession"]
 
 
-class RealtimeSession(SessionBase):
+class RealtimeSession(McpSession):
     """Runs an agent on a transport: instructions, tools, handoffs, history, events.
 
         async with RealtimeSession(agent, model="gpt-realtime", api_key=key) as session:
@@ -49,6 +68,13 @@ class RealtimeSession(SessionBase):
         tool_timeout: seconds a tool may run that has no limit of its own.
         cancel_tools_on_interrupt: stop running tools when the user interrupts.
         prices: what `cost` counts with.
+        automatically_trigger_response_for_mcp_tool_calls: let the model go on once the service has made
+            all hosted MCP calls of a response.
+        tool_error_formatter: what the model is told of a rejected tool; see `ToolErrorFormatterArgs`.
+        pre_approval_input_guardrails: run a tool's input guardrails before a person is asked, too.
+        approval_timeout: seconds a person has to approve a tool; after that it is rejected.
+        output_guardrails, input_guardrails: checks of what every agent says, and of what the user says.
+        output_guardrail_settings, input_guardrail_settings: when they run, and what a trip leads to.
 
     Raises:
         UserError: if a value cannot be used.
@@ -72,12 +98,29 @@ class RealtimeSession(SessionBase):
         tool_timeout: float | None = None,
         cancel_tools_on_interrupt: bool = False,
         prices: PriceTable = DEFAULT_PRICES,
+        automatically_trigger_response_for_mcp_tool_calls: bool = True,
+        tool_error_formatter: ToolErrorFormatter | None = None,
+        pre_approval_input_guardrails: bool = False,
+        approval_timeout: float | None = None,
+        output_guardrails: Sequence[Any] = (),
+        input_guardrails: Sequence[Any] = (),
+        output_guardrail_settings: GuardrailSettings | None = None,
+        input_guardrail_settings: GuardrailSettings | None = None,
     ) -> None:
         if not isinstance(agent, RealtimeAgent):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UserError(f"a session needs a RealtimeAgent, got {agent!r}")
-        if tool_timeout is not None and not tool_timeout > 0:
-            raise UserError(f"tool_timeout must be more than 0 s or None, got {tool_timeout!r}")
-        super().__init__(choose_transport(transport, store_audio=history_store_audio), self._handlers())
+        tool_options = ToolOptions(
+            timeout=tool_timeout,
+            cancel_on_interrupt=cancel_tools_on_interrupt,
+            error_formatter=tool_error_formatter,
+            guard_before_approval=pre_approval_input_guardrails,
+            approval_timeout=approval_timeout,
+        )
+        super().__init__(
+            choose_transport(transport, store_audio=history_store_audio),
+            self._handlers(),
+            automatic_mcp_response=automatically_trigger_response_for_mcp_tool_calls,
+        )
         self._initial_agent = agent
         self._api_key = api_key
         self._url = url
@@ -85,8 +128,14 @@ class RealtimeSession(SessionBase):
         self._user_config = user_config(coerce_config(config), model)
         self._tracing = TracingOptions(tracing_disabled, workflow_name, group_id, trace_metadata)
         self._turns = Turns()
-        self._dispatcher = Dispatcher(
-            self, tool_timeout=tool_timeout, cancel_on_interrupt=cancel_tools_on_interrupt
+        self._dispatcher = Dispatcher(self, tool_options)
+        self._guardrails = Guardrails(
+            self,
+            self._turns,
+            output=output_guardrails,
+            input=input_guardrails,
+            output_settings=output_guardrail_settings,
+            input_settings=input_guardrail_settings,
         )
         self._usage = Usage()
         self._prices = prices
@@ -151,11 +200,16 @@ class RealtimeSession(SessionBase):
 
         A transport among the options is neither used nor closed.
         """
-        return await cls(agent, **options).get_initial_session_config()
+        session = cls(agent, **options)
+        try:
+            return await session.get_initial_session_config()
+        finally:
+            session._stop_mcp()
+            await session._local_mcp.wait_stopped()
 
     async def _prepared(self, agent: RealtimeAgent) -> tuple[AgentSnapshot, AgentSettings]:
         context = self._context_of(agent)
-        snapshot = await take_snapshot(agent, context)
+        snapshot = await take_snapshot(agent, context, await self._local_mcp.tools(agent))
         return snapshot, await agent_settings(snapshot, context)
 
     # -- the connection -------------------------------------------------------------------
@@ -193,7 +247,9 @@ class RealtimeSession(SessionBase):
             user = self._user_config if model is None else {**self._user_config, "model": model}
             self._configured = first_config(user, settings, self._tracing)
             self._turns.reset(snapshot)
+            self._hosted_mcp.reset(self._configured)
             self._meter.attach()
+            self._guardrails.attach(self._initial_agent, self._configured)
             self._relay.attach()
             await self._transport.connect(
                 api_key=api_key if api_key is not None else self._api_key,
@@ -220,6 +276,8 @@ class RealtimeSession(SessionBase):
         self._epoch += 1
         self._attempt = None
         self._dispatcher.stop()
+        self._guardrails.stop()
+        self._stop_mcp()
         self._over.set()
 
     async def close(self) -> None:
@@ -229,6 +287,8 @@ class RealtimeSession(SessionBase):
             await self._transport.close()
         finally:
             await self._dispatcher.wait_stopped()
+            await self._guardrails.detach()
+            await self._local_mcp.wait_stopped()
             self._relay.detach()
             self._meter.detach()
             self._listeners.end_streams()
@@ -262,6 +322,29 @@ class RealtimeSession(SessionBase):
             raise NotConnectedError(f"the session is {self._transport.status}; call connect() first")
         await self.hand_over(self.current_agent, agent)
 
+    async def refresh_tools(self) -> None:
+        """Look again at which tools and handoffs of the current agent are enabled, and tell the service.
+
+        Done by itself before a tool call is answered and after every response; call it when
+        something else has changed what an `is_enabled` function says.
+
+        Raises:
+            Whatever an `is_enabled` function raises.
+        """
+        current, epoch = self._turns.current, self._epoch
+        if current is None or self._transport.status != "connected" or not may_change(current.agent):
+            return
+        async with self._switching:
+            agent = current.agent
+            snapshot = await take_snapshot(agent, self._context_of(agent), self._local_mcp.known(agent))
+            current = self._turns.current
+            if epoch != self._epoch or current is None or current.agent is not snapshot.agent:
+                return
+            if snapshot.wire_tools() == current.wire_tools():
+                return
+            update = tools_update(self._configured, self._user_config, snapshot)
+            await self._reconfigure(epoch, snapshot, update)
+
     async def hand_over(self, source: RealtimeAgent, target: RealtimeAgent) -> None:
         """Configure the service to `target`, make it the current agent, and tell the listeners.
 
@@ -271,24 +354,32 @@ class RealtimeSession(SessionBase):
         epoch = self._epoch
         snapshot, settings = await self._prepared(target)
         async with self._switching:
-            self._check(epoch)
             update = agent_update(self._configured, self._user_config, settings)
-            await self._transport.update_session_config(update)
-            self._check(epoch)
-            self._configured = merge_wire(self._configured, update)
-            self._turns.switch(snapshot)
+            await self._reconfigure(epoch, snapshot, update)
         self.emit(AgentHandoff(self.context, source, target))
+
+    async def _reconfigure(self, epoch: int, snapshot: AgentSnapshot, update: Mapping[str, Any]) -> None:
+        self._check(epoch)
+        await self._transport.update_session_config(update)
+        self._check(epoch)
+        self._configured = merge_wire(self._configured, update)
+        self._turns.switch(snapshot)
+        self._hosted_mcp.configured(self._configured)
 
     # -- what the transport says ----------------------------------------------------------
 
     def _turn_started(self, event: TurnStarted) -> None:
+        self._dispatcher.progress.note(event)
+        self._hosted_mcp.turn_started(event.response_id)
         snapshot = self._turns.started(event.response_id)
         if snapshot is not None:
             agent = snapshot.agent
             self.emit(AgentStart(self._context_of(agent), agent, event.response_id))
 
     def _turn_done(self, event: TurnDone) -> None:
+        self._dispatcher.progress.note(event)
         self._dispatcher.response_done(event.response_id)
+        self._hosted_mcp.turn_done(event)
         snapshot = self._turns.done(event.response_id)
         if snapshot is not None:
             agent = snapshot.agent
@@ -312,7 +403,8 @@ class RealtimeSession(SessionBase):
     def _interrupted(self, _event: object) -> None:
         self._dispatcher.interrupted()
 
-    def _user_speaks(self, _event: object) -> None:
+    def _user_speaks(self, event: TransportEventBase) -> None:
+        self._dispatcher.progress.note(event)
         # Also while nothing is heard, when the transport has nothing to interrupt.
         if interrupt_response(self._configured):
             self._dispatcher.interrupted()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..agent import RealtimeAgent
+from ..agent import TOOL_CHOICES, RealtimeAgent
 from ..errors import UserError
 from ..handoffs import Handoff
+from ..mcp.hosted import HostedMcpTool
 from ..tools.calling import call
 from ..tools.context import RunContext
 from ..tools.function import Enabled, FunctionTool
 
-__all__ = ["AgentSnapshot", "is_enabled", "take_snapshot"]
+__all__ = ["AgentSnapshot", "is_enabled", "may_change", "take_snapshot"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,32 +25,64 @@ class AgentSnapshot:
     agent: RealtimeAgent
     tools: Mapping[str, FunctionTool[..., Any]]
     handoffs: Mapping[str, Handoff]
+    hosted: Sequence[HostedMcpTool] = ()
 
     def has(self, name: str) -> bool:
         """Whether the model can call something of this name."""
         return name in self.tools or name in self.handoffs
 
+    @property
+    def tool_choice(self) -> str | Mapping[str, Any] | None:
+        """The agent's choice, as the wire has it; `auto` while the tool that it names is switched off."""
+        choice = self.agent.tool_choice
+        if not isinstance(choice, str) or choice in TOOL_CHOICES:
+            return choice
+        return {"type": "function", "name": choice} if self.has(choice) else "auto"
+
     def wire_tools(self) -> list[dict[str, Any]]:
         """All of them, as the Realtime API has them."""
         return [
             *(tool.to_wire() for tool in self.tools.values()),
+            *(entry.to_wire() for entry in self.hosted),
             *(entry.to_wire() for entry in self.handoffs.values()),
         ]
 
 
-async def take_snapshot(agent: RealtimeAgent, context: RunContext[Any]) -> AgentSnapshot:
+async def take_snapshot(
+    agent: RealtimeAgent,
+    context: RunContext[Any],
+    mcp_tools: Mapping[str, Sequence[FunctionTool[..., Any]]] | None = None,
+) -> AgentSnapshot:
     """Look at an agent now: what is enabled, and whether it fits together.
 
+    Args:
+        mcp_tools: the tools of its local MCP servers, by the server's name.
+
     Raises:
-        UserError: if two tools or handoffs have one name, or something is asked for that this
-            version does not have.
+        UserError: if two tools or handoffs have one name.
     """
+    local = dict(mcp_tools or {})
     tools = [tool for tool in agent.all_tools() if await is_enabled(tool.is_enabled, context, agent)]
     handoffs = [entry for entry in agent.all_handoffs() if await is_enabled(entry.is_enabled, context, agent)]
-    _refuse_duplicates((tool.name for tool in tools), (entry.tool_name for entry in handoffs))
-    _refuse_missing(agent, tools)
+    _refuse_duplicates(
+        *((f"MCP tool of {name!r}", [tool.name for tool in offered]) for name, offered in local.items()),
+        ("function tool", [tool.name for tool in tools]),
+        ("handoff", [entry.tool_name for entry in handoffs]),
+    )
+    tools = [*(tool for offered in local.values() for tool in offered), *tools]
     return AgentSnapshot(
-        agent, {tool.name: tool for tool in tools}, {entry.tool_name: entry for entry in handoffs}
+        agent,
+        {tool.name: tool for tool in tools},
+        {entry.tool_name: entry for entry in handoffs},
+        tuple(agent.all_hosted_tools()),
+    )
+
+
+def may_change(agent: RealtimeAgent) -> bool:
+    """Whether what an agent offers depends on a function."""
+    settings = [tool.is_enabled for tool in agent.all_tools()]
+    return any(
+        callable(setting) for setting in [*settings, *(entry.is_enabled for entry in agent.all_handoffs())]
     )
 
 
@@ -58,9 +91,9 @@ async def is_enabled(setting: Enabled, context: RunContext[Any], agent: Realtime
     return bool(await call(setting, context, agent)) if callable(setting) else bool(setting)
 
 
-def _refuse_duplicates(tools: Iterable[str], handoffs: Iterable[str]) -> None:
+def _refuse_duplicates(*named: tuple[str, Iterable[str]]) -> None:
     kinds: dict[str, Counter[str]] = {}
-    for kind, names in (("function tool", tools), ("handoff", handoffs)):
+    for kind, names in named:
         for name in names:
             kinds.setdefault(name, Counter())[kind] += 1
     twice = sorted(name for name, counts in kinds.items() if counts.total() > 1)
@@ -72,12 +105,3 @@ def _refuse_duplicates(tools: Iterable[str], handoffs: Iterable[str]) -> None:
 def _in_words(counts: Counter[str]) -> str:
     words = [kind if count == 1 else f"{count} {kind}s" for kind, count in counts.items()]
     return " and ".join(words)
-
-
-def _refuse_missing(agent: RealtimeAgent, tools: Iterable[FunctionTool[..., Any]]) -> None:
-    # To run such a tool unasked, or to leave a server out in silence, would be worse than to say so.
-    for tool in tools:
-        if tool.needs_approval is not False:
-            raise UserError(f"tool {tool.name!r} needs approval, which this version cannot ask for yet")
-    if agent.mcp_servers:
-        raise UserError(f"agent {agent.name!r} has mcp_servers, which this version cannot use yet")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
 
@@ -11,6 +11,7 @@ from ..errors import ToolTimeoutError, UserError
 from .arguments import Arguments, InvalidArgumentsError, JsonArguments, arguments_of
 from .calling import call_in_thread
 from .context import RunContext
+from .guardrails import ToolInputGuardrail, ToolOutputGuardrail, as_guardrails
 from .signature import Signature, read_signature
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ __all__ = [
     "Enabled",
     "ErrorMessage",
     "FunctionTool",
+    "NeedsApproval",
+    "Progress",
     "as_tool",
     "check_name",
     "default_error_message",
@@ -35,6 +38,8 @@ ErrorMessage: TypeAlias = "Callable[[RunContext[Any], Exception], str | Awaitabl
 """Makes the text the model gets in place of a result."""
 NeedsApproval: TypeAlias = "bool | Callable[[RunContext[Any], Mapping[str, Any]], bool | Awaitable[bool]]"
 """Whether a person has to agree before the tool runs; the function gets the arguments."""
+Progress: TypeAlias = "str | Callable[[RunContext[Any]], str | Awaitable[str | None] | None]"
+"""What the agent says while a slow tool runs; a function that gives None lets it be silent."""
 
 _NAME: Final = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 
@@ -69,6 +74,10 @@ class FunctionTool(Generic[P, R]):
         strict: arguments the schema does not name are refused, else ignored.
         is_enabled: whether it is offered to the model.
         error_message: makes the text the model gets when it fails; None tells it nothing of the reason.
+        input_guardrails: look at the arguments before it runs.
+        output_guardrails: look at its result before the model does.
+        progress: what the agent says, once, when the tool is slow.
+        progress_after: seconds of silence until it does.
     """
 
     name: str
@@ -81,6 +90,10 @@ class FunctionTool(Generic[P, R]):
     strict: bool = True
     is_enabled: Enabled = True
     error_message: ErrorMessage | None = field(default=default_error_message, repr=False)
+    input_guardrails: Sequence[ToolInputGuardrail] = field(default=(), repr=False)
+    output_guardrails: Sequence[ToolOutputGuardrail] = field(default=(), repr=False)
+    progress: Progress | None = None
+    progress_after: float = 0.8
 
     def __post_init__(self) -> None:
         check_name(self.name, "a tool's name")
@@ -88,6 +101,12 @@ class FunctionTool(Generic[P, R]):
             raise UserError(
                 f"timeout of tool {self.name!r} must be more than 0 s or None, got {self.timeout!r}"
             )
+        if not self.progress_after >= 0:
+            raise UserError(
+                f"progress_after of tool {self.name!r} must be 0 s or more, got {self.progress_after!r}"
+            )
+        as_guardrails(self.input_guardrails, ToolInputGuardrail, self.name)
+        as_guardrails(self.output_guardrails, ToolOutputGuardrail, self.name)
         if self.parameters.get("type") != "object":
             raise UserError(
                 f"parameters of tool {self.name!r} must be a JSON schema with type 'object', "
@@ -129,6 +148,10 @@ def tool(
     strict: bool = True,
     is_enabled: Enabled = True,
     error_message: ErrorMessage | None = default_error_message,
+    input_guardrails: Sequence[ToolInputGuardrail] = (),
+    output_guardrails: Sequence[ToolOutputGuardrail] = (),
+    progress: Progress | None = None,
+    progress_after: float = 0.8,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -142,6 +165,10 @@ def tool(
     strict: bool = True,
     is_enabled: Enabled = True,
     error_message: ErrorMessage | None = default_error_message,
+    input_guardrails: Sequence[ToolInputGuardrail] = (),
+    output_guardrails: Sequence[ToolOutputGuardrail] = (),
+    progress: Progress | None = None,
+    progress_after: float = 0.8,
 ) -> Any:
     """Make a tool of a function: `@tool` or `@tool(timeout=5)`.
 
@@ -161,6 +188,10 @@ def tool(
         is_enabled: whether it is offered; or a function that decides.
         error_message: makes the text the model gets when the tool fails. The default tells the
             exception's text; None tells only that it failed.
+        input_guardrails, output_guardrails: checks on the arguments, and on the result.
+        progress: what the agent says, once, when the tool is slow: words, or a function or coroutine
+            function of the run context.
+        progress_after: seconds of silence until it does.
 
     Raises:
         UserError: if a parameter has no schema, or a setting has a value that cannot be used.
@@ -186,6 +217,10 @@ def tool(
             strict=strict,
             is_enabled=is_enabled,
             error_message=error_message,
+            input_guardrails=input_guardrails,
+            output_guardrails=output_guardrails,
+            progress=progress,
+            progress_after=progress_after,
         )
 
     return decorate if function is None else decorate(function)
@@ -204,13 +239,24 @@ class _Invoke:
         return await call_in_thread(self._function, *args, **kwargs)
 
 
+def is_foreign_tool(value: object) -> bool:
+    """Whether this has the shape of a `FunctionTool` of `openai-agents`."""
+    return not isinstance(value, type) and all(
+        hasattr(value, name) for name in ("name", "description", "params_json_schema", "on_invoke_tool")
+    )
+
+
 def as_tool(value: object) -> FunctionTool[..., Any]:
-    """The tool that an entry of an agent's `tools` stands for.
+    """The tool that an entry of an agent's `tools` stands for: ours, or one of `openai-agents`, by its shape.
 
     Raises:
         UserError: if it is none.
     """
     if isinstance(value, FunctionTool):
         return cast("FunctionTool[..., Any]", value)
+    if is_foreign_tool(value):
+        from .foreign import adapt_tool
+
+        return adapt_tool(value)
     hint = "; decorate the function with @tool" if callable(value) else ""
     raise UserError(f"{value!r} is not a tool{hint}")
