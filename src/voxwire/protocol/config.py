@@ -29,7 +29,15 @@ from .config_base import (
     whole,
 )
 from .config_legacy import to_ga
-from .config_merge import changed_only, input_format, interrupt_response, merge_wire, output_format
+from .config_merge import (
+    changed_only,
+    creates_response,
+    input_format,
+    interrupt_response,
+    merge_wire,
+    output_format,
+    transcribes,
+)
 from .config_values import audio_format, mode_or, output_limit, snake_keys, tool
 from .formats import PCM16, AudioFormat
 from .unset import UNSET, UnsetType
@@ -54,10 +62,12 @@ __all__ = [
     "TurnDetection",
     "changed_only",
     "coerce_config",
+    "creates_response",
     "input_format",
     "interrupt_response",
     "merge_wire",
     "output_format",
+    "transcribes",
 ]
 
 DEFAULT_MODEL = "gpt-realtime"

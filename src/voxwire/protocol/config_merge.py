@@ -12,7 +12,15 @@ from typing import Any, cast
 from ..errors import ConfigError
 from .formats import PCM16, AudioFormat, parse_format
 
-__all__ = ["changed_only", "input_format", "interrupt_response", "merge_wire", "output_format"]
+__all__ = [
+    "changed_only",
+    "creates_response",
+    "input_format",
+    "interrupt_response",
+    "merge_wire",
+    "output_format",
+    "transcribes",
+]
 
 _Path = tuple[str, ...]
 
@@ -111,10 +119,23 @@ def interrupt_response(session: Mapping[str, Any]) -> bool:
 
     Only an explicit false says no; true is the API's default. Never raises.
     """
+    return _turn_detection(session).get("interrupt_response") is not False
+
+
+def creates_response(session: Mapping[str, Any]) -> bool:
+    """Whether the end of a user's turn starts a reply by itself; read like `interrupt_response`."""
+    return _turn_detection(session).get("create_response") is not False
+
+
+def transcribes(session: Mapping[str, Any]) -> bool:
+    """Whether the service is asked to transcribe what the user says."""
+    sound = _at(_at(session, "audio"), "input")
+    return sound.get("transcription", session.get("input_audio_transcription")) is not None
+
+
+def _turn_detection(session: Mapping[str, Any]) -> Mapping[str, Any]:
     detection = _at(_at(session, "audio"), "input").get("turn_detection", session.get("turn_detection"))
-    return not isinstance(detection, Mapping) or (
-        cast("Mapping[str, Any]", detection).get("interrupt_response") is not False
-    )
+    return cast("Mapping[str, Any]", detection) if isinstance(detection, Mapping) else {}
 
 
 def input_format(session: Mapping[str, Any]) -> AudioFormat:

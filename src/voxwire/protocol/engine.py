@@ -227,6 +227,10 @@ class RealtimeEngine:
             self.settings.sent(known_id, cast("Mapping[str, Any]", event["session"]))
         elif kind == "response.cancel":
             self.responses.cancelled(event.get("response_id"))
+            if event.get("response_id"):
+                # Whoever names it means to stop it: that it ended meanwhile is no error.
+                event = {"event_id": self.ids("event"), **event}
+                self.cancels.add(str(event["event_id"]))
         elif kind == "conversation.item.create":
             self._note_item(event)
         return [Send(dict(event))]
@@ -355,6 +359,15 @@ class RealtimeEngine:
         """Stop the current reply: a spoken one, a text-only one, or one that has not begun."""
         self._need_connection()
         return interruption.interrupt(self, now)
+
+    def interrupt_response(
+        self, response_id: str, now: float, *, generation: bool = True, playback: bool = True
+    ) -> list[Action]:
+        """Stop one response, and no other; see `interruption.interrupt_response`."""
+        self._need_connection()
+        return interruption.interrupt_response(
+            self, response_id, now, generation=generation, playback=playback
+        )
 
     # -- holding audio back -----------------------------------------------------------------
 

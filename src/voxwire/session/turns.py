@@ -70,6 +70,11 @@ class Turns:
             return owner.before
         return owner.agent
 
+    def owner(self, response_id: str) -> AgentSnapshot | None:
+        """Whose response it is; one that began without telling its id is the current agent's."""
+        owner = self._bound.get(response_id)
+        return owner.agent if owner is not None else self.current
+
     def done(self, response_id: str) -> AgentSnapshot | None:
         """A response ended; whose it was."""
         owner = self._bound.pop(response_id, None)
