@@ -46,9 +46,16 @@ Verdict: TypeAlias = Literal["run", "repeated", "changed", "too many", "second h
 def fingerprint(tool_name: str, arguments: str) -> str:
     """What makes two calls the same: the tool, and arguments that mean the same."""
     try:
-        return json.dumps([tool_name, json.loads(arguments)], sort_keys=True)
+        meaning: object = json.loads(arguments, parse_float=_number)
+        return json.dumps([tool_name, meaning], sort_keys=True)
     except (ValueError, RecursionError):
         return f"{tool_name} {arguments}"
+
+
+def _number(text: str) -> float:
+    """1.0 and 1 are the same number in JSON."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 class CallLedger:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from ..agent import RealtimeAgent
-from ..errors import ModelBehaviorError, UserError
+from ..errors import UserError
 from ..handoffs import Handoff, is_foreign_agent, is_foreign_handoff
+from .arguments import InvalidArgumentsError
 from .calling import call
 from .context import RunContext
 from .foreign import adapt_enabled, run_wrapper, tool_context
@@ -43,7 +44,7 @@ class ForeignHandoff(Handoff):
         """Invoke it; returns who goes on.
 
         Raises:
-            ModelBehaviorError: if the input cannot be read.
+            InvalidArgumentsError: if the input cannot be read.
             UserError: if it gave no realtime agent.
             Whatever it raises.
         """
@@ -53,7 +54,7 @@ class ForeignHandoff(Handoff):
             target = await call(self.foreign.on_invoke_handoff, tool_context(context), arguments or "{}")
         except Exception as error:
             if type(error).__name__ == "ModelBehaviorError":
-                raise ModelBehaviorError(str(error)) from error
+                raise InvalidArgumentsError(str(error)) from error
             raise
         if isinstance(target, RealtimeAgent):
             return target
