@@ -121,6 +121,12 @@ def serve(
             help="How fast audio is sent, 1 is real time. Default: as fast as it is made.", metavar="X"
         ),
     ] = None,
+    mcp_allow: Annotated[
+        _Texts,
+        typer.Option(
+            help="An MCP server that sessions may name as a hosted tool. Repeatable.", metavar="URL"
+        ),
+    ] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions open at a time.")] = None,
     limit: Annotated[
         _Texts, typer.Option(help="Any other limit, NAME=NUMBER. Repeatable.", metavar="NAME=NUMBER")
@@ -147,6 +153,7 @@ def serve(
         },
         voice=voice,
         pace=pace,
+        mcp_servers=tuple(mcp_allow or ()),
         max_sessions=max_sessions,
         limits=tuple(limit or ()),
         log_level=log_level,

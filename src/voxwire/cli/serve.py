@@ -35,6 +35,7 @@ class ServeOptions:
     components: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
     voice: str = "marin"
     pace: float | None = None
+    mcp_servers: Sequence[str] = ()
     max_sessions: int | None = None
     limits: Sequence[str] = ()
     log_level: str = "warning"
@@ -94,6 +95,8 @@ def _greeting(server: EmbeddedServer, options: ServeOptions) -> list[str]:
         f"  Key        {key_hint}",
         f"  Speech     {speech}",
     ]
+    if options.mcp_servers:
+        lines.append(f"  MCP        {', '.join(options.mcp_servers)}")
     if not keys and not _is_loopback(options.host):
         lines.append(f"  Warning    {options.host} can be reached by others, and no --api-key is set")
     lines.append(f"  Try it     voxwire demo --url {server.url}" + (" --api-key ..." if keys else ""))
@@ -150,6 +153,7 @@ def make_options(options: ServeOptions) -> ServerOptions:
         limits=Limits(**limits),
         pace=options.pace,
         voice=options.voice,
+        mcp_servers=tuple(options.mcp_servers),
     )
 
 

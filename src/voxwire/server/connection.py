@@ -29,6 +29,7 @@ from .engine import (
 )
 from .hearing import Ear, Recognition
 from .limits import Limits
+from .mcp import AllowList, McpRunner
 from .pipeline import ResponseRun, Shell
 from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetector
 
@@ -68,10 +69,18 @@ class Connection:
 
     Args:
         pace: of sent audio; 1.0 is real time, None as fast as it is made.
+        mcp: the MCP servers that it may reach for its client.
     """
 
     def __init__(
-        self, engine: ServerEngine, socket: Socket, speech: Speech, limits: Limits, pace: float | None = None
+        self,
+        engine: ServerEngine,
+        socket: Socket,
+        speech: Speech,
+        limits: Limits,
+        pace: float | None = None,
+        *,
+        mcp: AllowList | None = None,
     ) -> None:
         self._engine = engine
         self._socket = socket
@@ -88,6 +97,14 @@ class Connection:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._mcp = McpRunner(
+            engine,
+            mcp or AllowList(()),
+            limits,
+            perform=self._perform,
+            spawn=self._spawn,
+            cancel=self._cancel_task,
+        )
         self._handlers: dict[type[EngineAction], Callable[[Any], None]] = {
             Send: self._send,
             Close: self._enqueue,
@@ -100,6 +117,7 @@ class Connection:
             FeedTranscription: self._feed_recognition,
             FinishTranscription: self._finish_recognition,
             CancelTranscription: self._cancel_recognition,
+            **self._mcp.handlers(),
         }
 
     # -- life -------------------------------------------------------------------------------
@@ -134,6 +152,7 @@ class Connection:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._mcp.close()
 
     async def _close_quietly(self, code: int, reason: str) -> None:
         with contextlib.suppress(Exception):

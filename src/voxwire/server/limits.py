@@ -31,6 +31,11 @@ class Limits:
         client_secrets: unexpired client secrets of the server (HTTP 429, `too_many_client_secrets`).
         responses_per_minute, tokens_per_minute: the rate limits that `rate_limits.updated` tells of;
             a response beyond them fails with `rate_limit_exceeded`.
+        mcp_servers: hosted MCP servers that a session may name (`too_many_mcp_servers`).
+        mcp_tools: tools that one of them may have (`mcp_list_tools_failed`).
+        mcp_calls: MCP calls under way at the same time in one session; more fail.
+        mcp_list_seconds, mcp_call_seconds: time for connecting and listing, and for one call.
+        mcp_output_characters: of one result; the rest is cut off, and the model is told.
         transcription_seconds: time the transcriber may take after the end of an utterance.
         synthesis_seconds: time the synthesiser may take for one piece of audio.
     """
@@ -48,6 +53,12 @@ class Limits:
     client_secrets: int = 10_000
     responses_per_minute: int = 1000
     tokens_per_minute: int = 4_000_000
+    mcp_servers: int = 16
+    mcp_tools: int = 512
+    mcp_calls: int = 16
+    mcp_list_seconds: float = 15
+    mcp_call_seconds: float = 60
+    mcp_output_characters: int = 100_000
     transcription_seconds: float = 30
     synthesis_seconds: float = 60
 

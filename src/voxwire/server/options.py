@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from ..errors import ConfigError
 from .limits import Limits
+from .mcp import AllowList
 from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetector
 
 __all__ = ["DetectorFactory", "ServerOptions"]
@@ -33,6 +34,8 @@ class ServerOptions:
         pace: how fast audio is sent, 1.0 is real time; None sends as fast as it is made, as the
             service does.
         voice: the voice of sessions that name none.
+        mcp_servers: URLs of MCP servers that sessions may name as hosted tools; no others are contacted.
+            Needs the extra `mcp`.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -46,6 +49,7 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
     pace: float | None = None
     voice: str = "marin"
+    mcp_servers: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.api_keys, str):
@@ -56,5 +60,8 @@ class ServerOptions:
         pace = self.pace
         if pace is not None and not (math.isfinite(pace) and pace > 0):
             raise ConfigError(f"pace must be a positive number or None, not {pace!r}")
+        if isinstance(self.mcp_servers, str):
+            object.__setattr__(self, "mcp_servers", (self.mcp_servers,))
+        AllowList(self.mcp_servers)
         if not self.voice:
             raise ConfigError("voice must not be empty")

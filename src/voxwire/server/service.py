@@ -15,6 +15,7 @@ from .connection import Connection, Socket, Speech
 from .engine import ServerEngine
 from .engine.config import default_session, merge_session
 from .engine.schema import any_mapping, integer, obj, one_of
+from .mcp import AllowList
 from .options import DetectorFactory, ServerOptions
 from .speech.base import Responder, SpeechHints, Synthesizer, Transcriber
 
@@ -55,6 +56,7 @@ class RealtimeService:
         self.options = options
         self.limits = options.limits
         self._secrets = ClientSecrets(options.limits)
+        self._mcp_servers = AllowList(options.mcp_servers)
         self.keys = Keys(options.api_keys, self._secrets)
         self._own: list[Transcriber | Responder | Synthesizer] = []
         self._components: _Components | None = None
@@ -187,7 +189,9 @@ class RealtimeService:
 
     async def serve(self, engine: ServerEngine, socket: Socket) -> None:
         """Run a session on a socket until it ends."""
-        connection = Connection(engine, socket, self._speech(), self.limits, self.options.pace)
+        connection = Connection(
+            engine, socket, self._speech(), self.limits, self.options.pace, mcp=self._mcp_servers
+        )
         self._connections.add(connection)
         if self._closed:  # since the handshake began
             connection.shut_down(GOODBYE)

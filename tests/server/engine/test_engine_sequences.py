@@ -601,14 +601,6 @@ def test_semantic_vad_waits_for_the_end_of_the_thought(bench: Any) -> None:
     assert "input_audio_buffer.speech_stopped" in bench.types(bench.hear(0.0, 300))
 
 
-def test_mcp_servers_are_not_reached(bench: Any) -> None:
-    tool = {"type": "mcp", "server_label": "docs", "server_url": "https://example.com"}
-    events = bench.update(tools=[tool])
-    assert bench.types(events) == ["session.updated", "mcp_list_tools.in_progress", "mcp_list_tools.failed"]
-    assert events[1]["item_id"] == events[2]["item_id"]
-    assert bench.types(bench.update(tools=[tool])) == ["session.updated"]
-
-
 def test_transcription_session_listens_only(make_bench: Any) -> None:
     bench = make_bench(transcription=True, model="")
     assert bench.engine.session["object"] == "realtime.transcription_session"

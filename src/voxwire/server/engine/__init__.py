@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .actions import (
+    CallMcpTool,
+    CancelMcp,
     CancelResponse,
     CancelTimer,
     CancelTranscription,
@@ -11,6 +13,7 @@ from .actions import (
     FeedTranscription,
     FinishTranscription,
     Hear,
+    ListMcpTools,
     ResetHearing,
     Send,
     SetTimer,
@@ -22,6 +25,8 @@ from .responses import SpokenPiece
 from .transcripts import SpokenWord
 
 __all__ = [
+    "CallMcpTool",
+    "CancelMcp",
     "CancelResponse",
     "CancelTimer",
     "CancelTranscription",
@@ -30,6 +35,7 @@ __all__ = [
     "FeedTranscription",
     "FinishTranscription",
     "Hear",
+    "ListMcpTools",
     "ResetHearing",
     "Send",
     "ServerEngine",

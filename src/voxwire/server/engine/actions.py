@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ...protocol.formats import AudioFormat
 from ..speech.base import ResponseRequest
 
 __all__ = [
+    "CallMcpTool",
+    "CancelMcp",
     "CancelResponse",
     "CancelTimer",
     "CancelTranscription",
@@ -18,6 +20,7 @@ __all__ = [
     "FeedTranscription",
     "FinishTranscription",
     "Hear",
+    "ListMcpTools",
     "ResetHearing",
     "Send",
     "SetTimer",
@@ -102,6 +105,35 @@ class CancelResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class ListMcpTools:
+    """List the tools of this server: `engine.mcp_listed` or `engine.mcp_listing_failed`.
+
+    Attributes:
+        server: the session's tool of type `mcp`.
+    """
+
+    item_id: str
+    server: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CallMcpTool:
+    """Call a tool of this server: `engine.mcp_answered` or `engine.mcp_failed`."""
+
+    item_id: str
+    server: Mapping[str, Any] = field(repr=False)
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelMcp:
+    """Stop this listing or call; nobody waits for it."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Call `engine.timer(name, now)` at `at` (s, the clock of `now`); replaces one of the same name."""
 
@@ -134,6 +166,9 @@ EngineAction: TypeAlias = (
     | CancelTranscription
     | StartResponse
     | CancelResponse
+    | ListMcpTools
+    | CallMcpTool
+    | CancelMcp
     | SetTimer
     | CancelTimer
     | Close

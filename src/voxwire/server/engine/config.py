@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from .errors import ClientError
+from .mcp_config import MCP_CHOICE, MCP_TOOL, unique_labels
 from .schema import (
     Check,
     any_mapping,
@@ -118,8 +119,8 @@ _FUNCTION = obj(
     },
     required=("name",),
 )
-_TOOL = tagged("type", {"function": _FUNCTION, "mcp": free_form})
-_TOOLS = array(_TOOL, 512)
+_TOOL = tagged("type", {"function": _FUNCTION, "mcp": MCP_TOOL})
+_TOOLS = unique_labels(array(_TOOL, 512))
 _TOOL_CHOICE = any_of(
     "one of 'none', 'auto', 'required', or an object",
     one_of("none", "auto", "required"),
@@ -127,7 +128,7 @@ _TOOL_CHOICE = any_of(
         "type",
         {
             "function": obj({"type": text(), "name": text(128, 1)}, required=("name",)),
-            "mcp": free_form,
+            "mcp": MCP_CHOICE,
         },
     ),
 )

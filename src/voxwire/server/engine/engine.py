@@ -18,6 +18,7 @@ from .conversation import Conversation
 from .errors import ClientError
 from .input import InputSide, TurnListener
 from .items import ServerItem, public, server_item
+from .mcp import McpSide
 from .outbox import Ids, Outbox
 from .output import QUIET_TIMER, OutputSide
 from .responses import SpokenPiece
@@ -71,8 +72,9 @@ class ServerEngine:
         }
         self._last_event = now
         self.conversation = Conversation(ids("conv_"), self._limits.items, self._limits.retained_audio_ms)
+        self._mcp = McpSide(self._out, self.conversation, self._limits)
         self._output = OutputSide(
-            self._out, self.conversation, self._limits, self.session, self._awaits, now=now
+            self._out, self.conversation, self._limits, self.session, self._awaits, mcp=self._mcp, now=now
         )
         listener = TurnListener(self._turn_started, self._turn_stopped, self._output.understood)
         self._input = InputSide(self._out, self.conversation, self._limits, self.session, listener)
@@ -96,7 +98,7 @@ class ServerEngine:
         self._out.send("session.created", session=public(self.session))
         self._out.do(SetTimer(SESSION_TIMER, now + self._limits.session_seconds))
         self._out.do(SetTimer(IDLE_TIMER, now + self._limits.idle_seconds))
-        self._list_mcp_tools({})
+        self._mcp.configure(self.session)
         return self._out.take()
 
     # -- client events ----------------------------------------------------------------------
@@ -162,22 +164,13 @@ class ServerEngine:
         return self._out.take()
 
     def _session_update(self, event: dict[str, Any], now: float) -> None:  # noqa: ARG002
-        before = self.session
-        session = merge_session(before, event["session"], voice_locked=self._output.spoke)
+        session = merge_session(self.session, event["session"], voice_locked=self._output.spoke)
+        self._mcp.check(session)
         self.session = session
         self._input.configure(session)
         self._output.configure(session)
         self._out.send("session.updated", session=public(session))
-        self._list_mcp_tools(before)
-
-    def _list_mcp_tools(self, before: Mapping[str, Any]) -> None:
-        """MCP servers are not reached from here: say so in the events made for it."""
-        known = before.get("tools", ())
-        for tool in self.session.get("tools", ()):
-            if tool["type"] == "mcp" and tool not in known:
-                item_id = self._out.new_id("mcpl_")
-                self._out.send("mcp_list_tools.in_progress", item_id=item_id)
-                self._out.send("mcp_list_tools.failed", item_id=item_id)
+        self._mcp.configure(session)
 
     def _append(self, event: dict[str, Any], now: float) -> None:  # noqa: ARG002
         self._input.append(event["audio"])
@@ -193,20 +186,19 @@ class ServerEngine:
             event["item"], self._out.new_id("item_"), self._out.new_id("call_"), self._input.buffer.format
         )
         self._check_answer(item)
+        answers_mcp = item.wire["type"] == "mcp_approval_response"
         previous = self.conversation.insert(item, event.get("previous_item_id"))
         for kind in ("conversation.item.added", "conversation.item.done"):
             self._out.send(kind, previous_item_id=previous, item=public(item.wire))
         self._input.recognise(item)
+        if answers_mcp:
+            self._mcp.decided(item.wire)
 
     def _check_answer(self, item: ServerItem) -> None:
         """An answer needs its question in the conversation."""
         wire = item.wire
         if wire["type"] == "mcp_approval_response":
-            raise ClientError(
-                f"Approval request '{wire['approval_request_id']}' not found in conversation.",
-                code="invalid_approval_request_id",
-                param="item.approval_request_id",
-            )
+            self._mcp.check_answer(wire)
         if wire["type"] == "function_call_output" and not any(
             other.wire["type"] == "function_call" and other.wire["call_id"] == wire["call_id"]
             for other in self.conversation
@@ -223,6 +215,7 @@ class ServerEngine:
         self._out.send("conversation.item.deleted", item_id=item_id)
         self._input.forget(item_id)
         self._output.forget(item_id, now)
+        self._mcp.forget(item_id)
 
     def _item_retrieve(self, event: dict[str, Any], now: float) -> None:  # noqa: ARG002
         item = self.conversation.find(event["item_id"], "retrieving", "retrieve")
@@ -318,6 +311,28 @@ class ServerEngine:
     def failed(self, response_id: str, message: str, code: str, now: float) -> list[EngineAction]:
         """The reply could not be made."""
         self._output.failed(response_id, message, code, now)
+        return self._out.take()
+
+    # -- MCP --------------------------------------------------------------------------------
+
+    def mcp_listed(self, item_id: str, tools: Sequence[Mapping[str, Any]]) -> list[EngineAction]:
+        """The tools of an MCP server; ignored if the session names it no more, like all of these."""
+        self._mcp.listed(item_id, tools)
+        return self._out.take()
+
+    def mcp_listing_failed(self, item_id: str, message: str) -> list[EngineAction]:
+        """The tools of an MCP server could not be listed."""
+        self._mcp.listing_failed(item_id, message)
+        return self._out.take()
+
+    def mcp_answered(self, item_id: str, output: str, now: float) -> list[EngineAction]:
+        """An MCP call has a result."""
+        self._output.mcp_ended(self._mcp.answered(item_id, output), now)
+        return self._out.take()
+
+    def mcp_failed(self, item_id: str, error: Mapping[str, Any], now: float) -> list[EngineAction]:
+        """An MCP call failed: `type` (`tool_execution_error`, `protocol_error`, `http_error`) and `message`."""
+        self._output.mcp_ended(self._mcp.failed(item_id, error), now)
         return self._out.take()
 
     # -- time -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from .config import turn_detection
 from .conversation import Conversation
 from .errors import ClientError
 from .items import ServerItem, server_item
+from .mcp import McpSide
 from .outbox import Outbox
 from .rates import RateLimits
 from .responses import FinalStatus, Response, ResponseSettings, SpokenPiece
@@ -33,6 +34,8 @@ class _Running:
     options: dict[str, Any]
     context: list[ServerItem]
     waiting: set[str] = field(default_factory=set[str])
+    written: bool = False
+    """The responder has nothing to add; only MCP calls are awaited."""
 
 
 class OutputSide:
@@ -40,6 +43,7 @@ class OutputSide:
 
     Args:
         awaits: whether the text of an item is still to come.
+        mcp: the tools of MCP servers.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class OutputSide:
         session: Mapping[str, Any],
         awaits: Callable[[str], bool],
         *,
+        mcp: McpSide,
         now: float,
     ) -> None:
         self._out = out
@@ -57,6 +62,7 @@ class OutputSide:
         self._limits = limits
         self._session = session
         self._awaits = awaits
+        self._mcp = mcp
         self._rates = RateLimits(limits.responses_per_minute, limits.tokens_per_minute, now)
         self._running: dict[str, _Running] = {}
         self._made = 0
@@ -100,7 +106,9 @@ class OutputSide:
         context = self._context(params.get("input"))
         options = {**self._session, **{name: value for name, value in params.items() if value is not None}}
         settings = self._settings(params, options)
-        response = Response(self._out, settings, self._conversation if in_band else None)
+        response = Response(
+            self._out, settings, self._conversation if in_band else None, self._mcp.response_ends
+        )
         entry = _Running(response, options, context)
         self._running[response.id] = entry
         self._out.do(CancelTimer(QUIET_TIMER))
@@ -176,7 +184,7 @@ class OutputSide:
         request = ResponseRequest(
             instructions=options["instructions"],
             items=tuple(item.context() for item in entry.context),
-            tools=tuple(options["tools"]),
+            tools=self._mcp.offered(options["tools"]),
             tool_choice=options["tool_choice"],
             modalities=(response.settings.modality,),
             model=options["model"],
@@ -216,12 +224,27 @@ class OutputSide:
             self._playing_until = max(self._playing_until, now) + length
 
     def called(self, response_id: str, name: str, arguments: str, now: float) -> None:
-        """A tool call."""
-        self._advance(response_id, now, lambda response: response.call(name, arguments))
+        """A tool call, of a declared tool or one of an MCP server."""
+        entry = self._running.get(response_id)
+        found = self._mcp.find(entry.options["tools"], name) if entry is not None else None
+        if found is None:
+            self._advance(response_id, now, lambda response: response.call(name, arguments))
+        else:
+            self._advance(response_id, now, lambda response: self._mcp.call(response, found, arguments))
 
     def finished(self, response_id: str, now: float) -> None:
-        """The reply is complete."""
+        """The reply is complete, but for the MCP calls that it waits for."""
+        entry = self._running.get(response_id)
+        if entry is not None and entry.response.awaits_mcp:
+            entry.written = True
+            return
         self._end_by_id(response_id, "completed", now)
+
+    def mcp_ended(self, response: Response | None, now: float) -> None:
+        """An MCP call of this response has ended."""
+        entry = self._running.get(response.id) if response is not None else None
+        if entry is not None and entry.written and not entry.response.awaits_mcp:
+            self._end(entry, "completed", now)
 
     def incomplete(self, response_id: str, reason: str, now: float) -> None:
         """The reply was cut off: `max_output_tokens` or `content_filter`."""

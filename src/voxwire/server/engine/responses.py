@@ -6,7 +6,7 @@ Its states are the table `machines.RESPONSE`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from .usage import TokenCount, audio_tokens, text_tokens, usage_to_wire
 __all__ = ["FinalStatus", "Response", "ResponseSettings", "SpokenPiece"]
 
 FinalStatus = Literal["completed", "cancelled", "incomplete", "failed"]
+_CALLS = ("function_call", "mcp_call", "mcp_approval_request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,16 @@ class Response:
 
     Args:
         conversation: where its items go; None for an out-of-band response.
-        given: tokens that it is made from.
+        ending: called before it ends, to close the MCP calls that it waits for.
     """
 
-    def __init__(self, out: Outbox, settings: ResponseSettings, conversation: Conversation | None) -> None:
+    def __init__(
+        self,
+        out: Outbox,
+        settings: ResponseSettings,
+        conversation: Conversation | None,
+        ending: Callable[[Response], None] = lambda _response: None,
+    ) -> None:
         self.id = out.new_id("resp_")
         self.settings = settings
         self.in_band = conversation is not None
@@ -89,7 +96,9 @@ class Response:
         self._status_details: dict[str, Any] | None = None
         self._out = out
         self._conversation = conversation
+        self._ending = ending
         self._open: _Open | None = None
+        self._mcp_calls: dict[str, int] = {}  # item id -> output index
 
     @property
     def running(self) -> bool:
@@ -108,8 +117,13 @@ class Response:
 
     @property
     def called_tools(self) -> bool:
-        """Whether the client owes it outputs."""
-        return any(item.wire["type"] == "function_call" for item in self.output)
+        """Whether its calls, or questions about them, wait for somebody."""
+        return any(item.wire["type"] in _CALLS for item in self.output)
+
+    @property
+    def awaits_mcp(self) -> bool:
+        """Whether MCP calls that it has made are not answered yet."""
+        return bool(self._mcp_calls)
 
     @property
     def tokens(self) -> int:
@@ -175,17 +189,8 @@ class Response:
 
     def call(self, name: str, arguments: str) -> None:
         """A tool call, whole."""
-        if not self.running:
+        if not self._takes_call(name, arguments):
             return
-        if self.called_tools and not self.settings.parallel_tool_calls:
-            return
-        self._close_message("completed")
-        cost = text_tokens(name) + text_tokens(arguments)
-        room = self._room()
-        if room is not None and cost > room:
-            self.end("incomplete", "max_output_tokens")
-            return
-        self._made.text += cost
         call_id = self._out.new_id("call_")
         item = self._new_item(
             {
@@ -208,6 +213,49 @@ class Response:
         self._out.send("response.function_call_arguments.done", **where, name=name, arguments=arguments)
         self._item_done(item, len(self.output) - 1, "completed")
 
+    def _takes_call(self, name: str, arguments: str) -> bool:
+        """Close what is open and count a call, if there is room for it."""
+        if not self.running or (self.called_tools and not self.settings.parallel_tool_calls):
+            return False
+        self._close_message("completed")
+        cost = text_tokens(name) + text_tokens(arguments)
+        room = self._room()
+        if room is not None and cost > room:
+            self.end("incomplete", "max_output_tokens")
+            return False
+        self._made.text += cost
+        return True
+
+    def ask_mcp(self, server_label: str, name: str, arguments: str) -> ServerItem | None:
+        """The question whether a tool of an MCP server may be called; None if there is no room for it."""
+        if not self._takes_call(name, arguments):
+            return None
+        wire = {"type": "mcp_approval_request", "server_label": server_label, "name": name}
+        item = self._new_item({**wire, "arguments": arguments}, "mcpr_")
+        self._item_done(item, len(self.output) - 1)
+        return item
+
+    def call_mcp(self, server_label: str, name: str, arguments: str) -> ServerItem | None:
+        """A call of a tool of an MCP server, which stays open until `mcp_ended`."""
+        if not self._takes_call(name, arguments):
+            return None
+        wire = {"type": "mcp_call", "server_label": server_label, "name": name}
+        item = self._new_item({**wire, "arguments": ""}, "mcp_")
+        index = self._mcp_calls[item.id] = len(self.output) - 1
+        where = {"response_id": self.id, "item_id": item.id, "output_index": index}
+        if arguments:
+            self._out.send("response.mcp_call_arguments.delta", **where, delta=arguments)
+        item.wire["arguments"] = arguments
+        self._out.send("response.mcp_call_arguments.done", **where, arguments=arguments)
+        self._out.send("response.mcp_call.in_progress", item_id=item.id, output_index=index)
+        return item
+
+    def mcp_ended(self, item: ServerItem, event: str) -> None:
+        """The item has its output or its error."""
+        index = self._mcp_calls.pop(item.id)
+        self._out.send(event, item_id=item.id, output_index=index)
+        self._item_done(item, index)
+
     def end(
         self,
         status: FinalStatus,
@@ -218,6 +266,7 @@ class Response:
         if not self.running:
             return
         self._close_message("completed" if status == "completed" else "incomplete")
+        self._ending(self)
         self.state = RESPONSE.step(self.state, status)
         if status != "completed":
             self._status_details = {"type": status}
@@ -273,8 +322,8 @@ class Response:
             self._out.send("response.content_part.added", **self._open.address(self.id), part=_part(part))
         return self._open
 
-    def _new_item(self, wire: Mapping[str, Any]) -> ServerItem:
-        item = ServerItem({"id": self._out.new_id("item_"), "object": "realtime.item", **wire})
+    def _new_item(self, wire: Mapping[str, Any], prefix: str = "item_") -> ServerItem:
+        item = ServerItem({"id": self._out.new_id(prefix), "object": "realtime.item", **wire})
         previous = None
         if self._conversation is not None:
             previous = self._conversation.insert(item)
@@ -302,8 +351,9 @@ class Response:
         self._out.send("response.content_part.done", **where, part=_part(part))
         self._item_done(opened.item, opened.output_index, status)
 
-    def _item_done(self, item: ServerItem, output_index: int, status: str) -> None:
-        item.wire["status"] = status
+    def _item_done(self, item: ServerItem, output_index: int, status: str | None = None) -> None:
+        if status is not None:  # items of MCP have none
+            item.wire["status"] = status
         if self._conversation is not None and self._conversation.get(item.id) is item:
             previous = self._conversation.previous_of(item.id)
             self._out.send("conversation.item.done", previous_item_id=previous, item=public(item.wire))

@@ -45,6 +45,10 @@ def _messages(request: ResponseRequest) -> list[dict[str, Any]]:
         elif kind == "function_call_output":
             content = str(item.get("output", ""))
             messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": content})
+        elif kind == "mcp_call" and (item.get("output") or item.get("error")):
+            _add_call(messages, {**item, "call_id": item.get("id")})
+            content = str(item.get("output") or as_mapping(item.get("error")).get("message", "failed"))
+            messages.append({"role": "tool", "tool_call_id": item.get("id"), "content": content})
     return _calls_before_outputs(messages)
 
 

@@ -36,6 +36,7 @@ class Reading:
 def read_conversation(items: Sequence[Mapping[str, Any]]) -> Reading:
     """Read wire items, oldest first. Items of types that are not known are passed over."""
     names = {str(i.get("call_id")): str(i.get("name", "")) for i in items if i.get("type") == "function_call"}
+    asked = {i.get("id"): str(i.get("name", "")) for i in items if i.get("type") == "mcp_approval_request"}
     users: list[Mapping[str, Any]] = []
     assistant: list[str] = []
     outputs: list[tuple[str, str]] = []
@@ -52,8 +53,11 @@ def read_conversation(items: Sequence[Mapping[str, Any]]) -> Reading:
             user_is_new = False
         elif kind == "function_call_output":
             outputs.append((names.get(str(item.get("call_id")), ""), _text(item.get("output"))))
-        elif kind == "mcp_call" and (item.get("output") or item.get("error")):
-            outputs.append((str(item.get("name", "")), _text(item.get("output") or {"error": item["error"]})))
+        elif kind == "mcp_call" and (item.get("output") is not None or item.get("error")):
+            outputs.append((str(item.get("name", "")), _mcp_output(item)))
+        elif kind == "mcp_approval_response" and not item.get("approve"):
+            reason = item.get("reason") or "The call was not approved"
+            outputs.append((asked.get(item.get("approval_request_id"), ""), _text({"error": reason})))
     last: Mapping[str, Any] = users[-1] if users else {}
     return Reading(
         user_text=item_text(last) if users else None,
@@ -81,6 +85,11 @@ def _images(item: Mapping[str, Any]) -> Iterable[str]:
         if part.get("type") == "input_image":
             url = part.get("image_url")
             yield url if isinstance(url, str) else ""
+
+
+def _mcp_output(item: Mapping[str, Any]) -> str:
+    error = item.get("error")
+    return _text({"error": as_mapping(error).get("message") or error} if error else item.get("output"))
 
 
 def _text(output: Any) -> str:

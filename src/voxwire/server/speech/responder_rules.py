@@ -151,7 +151,13 @@ def _forced(choice: Any, tools: list[Mapping[str, Any]]) -> list[Mapping[str, An
         return tools
     if wanted := as_mapping(choice):
         name = wanted.get("name") or as_mapping(wanted.get("function")).get("name")
-        return [tool for tool in tools if tool.get("name") == name]
+        label = wanted.get("server_label")
+        return [
+            tool
+            for tool in tools
+            if (name is None or tool.get("name") == name)
+            and (label is None or tool.get("server_label") == label)
+        ]
     return []
 
 
