@@ -102,7 +102,7 @@ async def test_a_rejected_tool_does_not_run(stage: Any) -> None:
     assert (stage.seen[-1].result, stage.seen[-1].error) == (NOT_APPROVED, None)
 
 
-@pytest.mark.parametrize("kind", ["plain", "coroutine", "lambda"])
+@pytest.mark.parametrize("kind", ["plain", "coroutine", "method"])
 async def test_behaviour_129_approving_inside_the_listener(stage: Any, kind: str) -> None:
     session = RealtimeSession(RealtimeAgent("A", tools=[delete_account]), transport=stage.transport)
     stage.session = session
@@ -114,7 +114,7 @@ async def test_behaviour_129_approving_inside_the_listener(stage: Any, kind: str
     async def coroutine(request: ToolApprovalRequested) -> None:
         await session.approve(request)
 
-    listeners = {"plain": plain, "coroutine": coroutine, "lambda": lambda request: session.approve(request)}
+    listeners = {"plain": plain, "coroutine": coroutine, "method": session.approve}
     session.on("tool_approval_requested", listeners[kind])
     await session.connect()
     stage.start()
@@ -452,7 +452,7 @@ async def test_behaviour_131_a_request_of_an_earlier_connection(stage: Any) -> N
     stage.call("delete_account", call_id="same")
     new = await request_of(stage, 2)
     for decide in (stage.session.approve, stage.session.reject):
-        with pytest.raises(UserError, match="approval of call 'same'.*connection that has ended"):
+        with pytest.raises(UserError, match=r"approval of call 'same'.*connection that has ended"):
             await decide(old)
     assert stage.session.pending_approvals == (new,)
     await stage.session.approve(new)
