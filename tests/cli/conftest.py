@@ -15,7 +15,6 @@ import pytest
 
 from voxwire import RealtimeAgent
 from voxwire.cli.demo_agents import book_table, get_weather
-from voxwire.cli.timeline import Timeline
 from voxwire.protocol.formats import PCM16
 from voxwire.protocol.items import MessageItem, OutputAudio
 from voxwire.protocol.server_events import ConversationItemInputAudioTranscriptionCompletedEvent
@@ -35,6 +34,7 @@ from voxwire.protocol.transport_events import (
     UserTranscriptDelta,
 )
 from voxwire.protocol.usage import Usage
+from voxwire.recording.timeline import Timeline
 from voxwire.session.events import AgentHandoff, AgentToolEnd, AgentToolStart
 
 AVA, LEO = RealtimeAgent("Ava", tools=[get_weather, book_table]), RealtimeAgent("Leo")

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from voxwire.cli.checks import RecordingFacts, check_all, word_overlap
+from voxwire.cli.checks import check_all
 from voxwire.cli.dialogue import FOLDER, Expectation, Line
 from voxwire.protocol.transport_events import ErrorEvent
+from voxwire.recording.facts import RecordingFacts
+from voxwire.recording.words import word_overlap
 
 FILE = FOLDER / "1-weather.wav"
 LINES = [

@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from voxwire.audio import convert, read_wav
-from voxwire.cli.checks import word_overlap
 from voxwire.cli.demo import DemoOptions, key_for, poor_speech, run
 from voxwire.cli.dialogue import FOLDER, built_in
 from voxwire.errors import ConfigError, ConnectError
 from voxwire.protocol.formats import AudioFormat
+from voxwire.protocol.replay import replay
+from voxwire.recording.words import word_overlap
 from voxwire.server import EmbeddedServer
 from voxwire.server.speech.base import SpeechHints
 from voxwire.server.speech.transcriber_pocketsphinx import PocketsphinxTranscriber
@@ -70,7 +71,9 @@ def test_the_summary_says_what_was_measured(held) -> None:
 
 def test_the_log_has_both_directions_and_neither_audio_nor_key(held) -> None:
     text = (held.folder / "events.jsonl").read_text(encoding="utf-8")
-    events = [json.loads(line) for line in text.splitlines()]
+    head, *lines = [json.loads(line) for line in text.splitlines()]
+    assert head["transport"] == "OpenAIRealtimeWebSocket"
+    events = [line for line in lines if "direction" in line]
     assert {event["direction"] for event in events} == {"sent", "received"}
     assert [event["t_ms"] for event in events] == sorted(event["t_ms"] for event in events)
     types = {(event["direction"], event["type"]) for event in events}
@@ -86,6 +89,10 @@ def test_the_log_has_both_directions_and_neither_audio_nor_key(held) -> None:
     assert set(appended) == {"<960 bytes>"}
     assert max(map(len, text.splitlines())) < 20_000
     assert "sk-" not in text
+    result = replay(text.splitlines())
+    assert result.differences == []
+    assert result.cuts == 1
+    assert result.complete
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -225,7 +232,8 @@ async def test_a_server_that_goes_away(tmp_path: Path) -> None:
     async with EmbeddedServer(synthesizer="tone") as server:
         held = asyncio.create_task(_hold_at(server, tmp_path, "--text", "Tell me a long story"))
         async with asyncio.timeout(30):
-            while not server.service.sessions:
+            log = tmp_path / "events.jsonl"
+            while not log.exists() or '"session.updated"' not in log.read_text():
                 await asyncio.sleep(0.02)
         await server.stop()
         status, out, errors = await held

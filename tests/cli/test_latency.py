@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from voxwire.cli.latency import Latency, latency_of, median_heard_ms
-from voxwire.cli.turns import Turn
+from voxwire.recording.latency import Latency, latency_of, median_heard_ms
+from voxwire.recording.turns import Turn
 
 
 def test_latency_counts_from_the_users_last_sample(whole_play) -> None:

@@ -4,10 +4,11 @@ import io
 
 import pytest
 
-from voxwire.cli.narration import Entry, Narrator, call_text, clock_text, partial
+from voxwire.cli.narration import Entry, Narrator, partial
 from voxwire.cli.views import LiveView, PlainView, make_view
 from voxwire.errors import ConnectionLost
 from voxwire.protocol.transport_events import ConnectionChange, ErrorEvent
+from voxwire.recording.words import call_text, clock_text
 
 
 @pytest.fixture

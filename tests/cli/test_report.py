@@ -3,17 +3,18 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from voxwire.cli.checks import Check, RecordingFacts
-from voxwire.cli.report import Report, render
-from voxwire.cli.report_chart import LEFT, RIGHT, WIDTH, Chart, draw, tick_step_ms
-from voxwire.cli.report_style import STYLE
 from voxwire.cli.summary import summary_json
-from voxwire.cli.timeline import Timeline
 from voxwire.protocol.usage import Usage
+from voxwire.recording.facts import Check, RecordingFacts
+from voxwire.recording.report import Report, render
+from voxwire.recording.report_chart import LEFT, RIGHT, WIDTH, Chart, draw, tick_step_ms
+from voxwire.recording.report_style import STYLE
+from voxwire.recording.timeline import Timeline
 
 OUTLINE = [(-0.5, 0.5)] * 100
 CHECKS = [Check("first <thing>", True, "fine & well"), Check("second", False, "x" * 300)]
@@ -78,7 +79,8 @@ def test_the_page_is_well_formed_and_tells_everything(whole_play) -> None:
 
 
 def test_nothing_is_loaded_from_elsewhere(whole_play) -> None:
-    html = render(report_of(whole_play.timeline))
+    files = [("recording.wav", "as heard"), ("events.jsonl", "<all>")]
+    html = render(replace(report_of(whole_play.timeline), files=files))
     page = Page(html)
     tags = {tag for tag, _ in page.found}
     assert tags.isdisjoint({"script", "link", "img", "iframe", "audio", "video", "object", "base", "form"})
@@ -86,8 +88,8 @@ def test_nothing_is_loaded_from_elsewhere(whole_play) -> None:
     assert {attrs["href"] for tag, attrs in page.found if tag == "a"} == {
         "recording.wav",
         "events.jsonl",
-        "summary.json",
     }
+    assert "(<all>)" in page.text
     assert "url(" not in html
     assert "@import" not in html
     policy = next(attrs for tag, attrs in page.found if attrs.get("http-equiv"))
@@ -109,9 +111,11 @@ def test_a_conversation_that_never_began_has_a_page_as_well() -> None:
     timeline = Timeline("Ava")
     recording = RecordingFacts(2, 24_000, 0.0, None, None)
     page = Page(render(Report(timeline, [], recording, ([], []), "ws://x", "m")))
+    assert "Everything happened that should" not in page.text
+    assert "hecks" not in page.text
+    page = Page(render(Report(timeline, [Check("a", True, "")], None, ([], []), "ws://x", "m")))
     assert "Everything happened that should" in page.text
-    page = Page(render(Report(timeline, [], None, ([], []), "ws://x", "m")))
-    assert "0/0" in page.text
+    assert "1/1" in page.text
 
 
 def test_colours_have_both_themes_and_paper() -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from voxwire.cli.timeline import Timeline
-from voxwire.cli.turns import decoded_arguments
 from voxwire.errors import ConnectionLost
 from voxwire.protocol.formats import PCM16
 from voxwire.protocol.transport_events import (
@@ -17,6 +15,8 @@ from voxwire.protocol.transport_events import (
     TranscriptDelta,
     UserSpeechStopped,
 )
+from voxwire.recording.timeline import Timeline
+from voxwire.recording.turns import decoded_arguments
 
 
 def test_turns_hold_what_came_of_them(whole_play) -> None:

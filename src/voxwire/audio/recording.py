@@ -80,10 +80,17 @@ class StereoRecorder:
 
     def user(self, pcm: bytes, format: AudioFormat, now: float) -> None:
         """What the user said, up to `now`, in `format`."""
+        self._add_past(self._user, pcm, format, now)
+
+    def agent_heard(self, pcm: bytes, format: AudioFormat, now: float) -> None:
+        """What was heard of the agent, up to `now`: for a player whose position is known, in place of `agent`."""
+        self._add_past(self._agent, pcm, format, now)
+
+    def _add_past(self, track: _Track, pcm: bytes, format: AudioFormat, now: float) -> None:
         self._begin(now - format.duration_ms(len(pcm)) / 1000)
         self._advance(now)
         length = round(format.duration_ms(len(pcm)) * self.rate / 1000)
-        self._add(self._user, pcm, format, self._now - length, _USER_JITTER_MS)
+        self._add(track, pcm, format, self._now - length, _USER_JITTER_MS)
         self._settle()
 
     def agent(self, pcm: bytes, format: AudioFormat, now: float) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..recording.facts import Check, RecordingFacts
+from ..recording.timeline import Timeline
+from ..recording.turns import Interruption, Turn
+from ..recording.words import word_overlap, words_of
 from .dialogue import Expectation, Line
-from .timeline import Timeline
-from .turns import Interruption, Turn
 
-__all__ = ["Check", "RecordingFacts", "check_all", "word_overlap"]
+__all__ = ["check_all"]
 
 RECOGNISED = 0.6
 """Share of the words of a question that must have been understood."""
@@ -24,49 +24,6 @@ MOST_REACTION_MS = 2000
 LENGTH_TOLERANCE_MS = 500
 SILENT_DBFS = -50.0
 AUDIBLE_DBFS = -45.0
-
-_NUMBERS = {
-    "one": "1",
-    "two": "2",
-    "three": "3",
-    "four": "4",
-    "five": "5",
-    "six": "6",
-    "seven": "7",
-    "eight": "8",
-    "nine": "9",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that should have happened.
-
-    Attributes:
-        detail: what was found, in words and numbers.
-    """
-
-    name: str
-    ok: bool
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingFacts:
-    """What the finished recording holds.
-
-    Attributes:
-        user_dbfs, agent_dbfs: level of the left and the right channel where somebody should be heard;
-            None where nobody should.
-        after_cut_dbfs: the agent's peak behind each interruption, where there should be silence.
-    """
-
-    channels: int
-    rate: int
-    duration_ms: float
-    user_dbfs: float | None
-    agent_dbfs: float | None
-    after_cut_dbfs: tuple[float, ...] = ()
 
 
 def check_all(
@@ -222,25 +179,8 @@ def _recording_checks(found: RecordingFacts | None, timeline: Timeline) -> Itera
 # -- words -----------------------------------------------------------------------------------------
 
 
-def word_overlap(wanted: str, found: str) -> float:
-    """Share of the words of `wanted` that are in `found`, 0 to 1; small numbers count in both spellings."""
-    words, there = _words(wanted), _words(found)
-    if not words:
-        return 1.0
-    hits = 0
-    for word in words:
-        if word in there:
-            there.remove(word)
-            hits += 1
-    return hits / len(words)
-
-
-def _words(text: str) -> list[str]:
-    return [_NUMBERS.get(found[0], found[0]) for found in re.finditer(r"\w+", text.lower())]
-
-
 def _same(found: object, wanted: object) -> bool:
-    return _words(str(found)) == _words(str(wanted))
+    return words_of(str(found)) == words_of(str(wanted))
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:

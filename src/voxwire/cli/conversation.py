@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,25 +14,22 @@ from ..agent import RealtimeAgent
 from ..audio.live_sources import SequenceSource
 from ..audio.paced_sink import PacedSink
 from ..audio.peaks import Outline
-from ..audio.recording import StereoRecorder
-from ..audio.sinks import TeeSink
 from ..protocol.config import DEFAULT_MODEL, AudioConfig, AudioInput, ServerVad, SessionConfig, Transcription
+from ..protocol.redaction import Redaction
+from ..protocol.transport_events import ErrorEvent
 from ..protocol.usage import Usage
+from ..recording.recorder import Recorder
+from ..recording.timeline import Timeline
 from ..session.events import SESSION_EVENTS
 from ..session.session import RealtimeSession
-from ..transports.base import RealtimeTransportLayer
 from ..transports.websocket import OpenAIRealtimeWebSocket
 from .dialogue import Line
 from .director import Director, Stalled, Watch
-from .event_log import EventLog
 from .narration import Entry, Narrator, partial
-from .stage import RecordedSource, RecorderSink
-from .timeline import Timeline
 from .views import View, make_view
 
 __all__ = ["Outcome", "Place", "hold"]
 
-OUTLINE_POINTS = 1200
 REFRESH_SECONDS = 1 / 12
 _USER_TEXT = "conversation.item.input_audio_transcription.completed"
 
@@ -82,8 +79,7 @@ async def hold(
     place: Place,
     *,
     prompt: str,
-    recording: Path,
-    log: Path,
+    folder: Path,
     plain: bool,
     max_seconds: float,
 ) -> Outcome:
@@ -91,6 +87,7 @@ async def hold(
 
     Args:
         prompt: what a transcriber may expect to hear.
+        folder: where recording and log go.
 
     Raises:
         VoxwireError: it could not begin.
@@ -98,34 +95,28 @@ async def hold(
     """
     async with AsyncExitStack() as stack:
         url, key = await stack.enter_async_context(_service(place))
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
-
-        def now() -> float:
-            return (loop.time() - begin) * 1000
-
-        recorder = StereoRecorder(recording, start=begin)
-        stack.callback(lambda: recorder.close(loop.time()))
-        events = stack.enter_context(EventLog(log, [key] if key else []))
         timeline = Timeline(agent.name)
-        view = make_view(plain=plain, partial=lambda: partial(timeline, now()), now=now)
         source = SequenceSource()
         speaker = PacedSink()
         transport = OpenAIRealtimeWebSocket(
             url=url,
             api_key=key,
             proxy=None if place.embedded else True,
-            audio_input=RecordedSource(source, recorder, loop.time),
-            audio_output=TeeSink(speaker, RecorderSink(recorder, loop.time)),
+            audio_input=source,
+            audio_output=speaker,
             model=place.model or DEFAULT_MODEL,
         )
-        _log_both_ways(transport, events, now)
         session = RealtimeSession(agent, transport=transport, config=_config(place, prompt), context={})
         stack.push_async_callback(speaker.close)
         stack.push_async_callback(source.close)
+        redaction = Redaction(secrets=(key,) if key else ())
+        recorder = Recorder(session, folder, report=False, redaction=redaction, timeline=timeline)
+        await stack.enter_async_context(recorder)
+        now = recorder.now_ms
+        view = make_view(plain=plain, partial=lambda: partial(timeline, now()), now=now)
         stage = _Stage(session, source, timeline, view, now)
         stopped, by_user = await stage.play(lines, max_seconds)
-        recorder.close(loop.time())
+        await recorder.close()
         return Outcome(
             timeline,
             session.usage,
@@ -133,7 +124,7 @@ async def hold(
             transport.model,
             stopped,
             by_user,
-            recorder.peaks(OUTLINE_POINTS),
+            recorder.outlines(),
         )
 
 
@@ -147,17 +138,6 @@ async def _service(place: Place) -> AsyncGenerator[tuple[str | None, str | None]
 
     async with EmbeddedServer(api_keys=[f"sk-{secrets.token_urlsafe(16)}"]) as server:
         yield server.url, server.api_key
-
-
-def _log_both_ways(transport: RealtimeTransportLayer, log: EventLog, now: Callable[[], float]) -> None:
-    def received(event: Mapping[str, Any]) -> None:
-        log.write("received", event, now())
-
-    def sent(event: Mapping[str, Any]) -> None:
-        log.write("sent", event, now())
-
-    transport.on("*", received)
-    transport.on("sent", sent)
 
 
 def _config(place: Place, prompt: str) -> SessionConfig:
@@ -196,7 +176,8 @@ class _Stage:
 
     def _take(self, event: object) -> None:
         at = self._now()
-        self._timeline.take(event, at)
+        if isinstance(event, ErrorEvent):
+            self._timeline.take(event, at)  # the recorder is told those of the transport, and everything else
         self._watch.nudge()
         for entry in self._narrator.take(event, at):
             self._view.show(entry)

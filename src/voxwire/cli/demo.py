@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from ..audio.wav import read_wav
 from ..errors import ConfigError
-from .checks import Check, RecordingFacts, check_all
+from ..recording.facts import Check, RecordingFacts, recording_facts
+from ..recording.report import Report, render
+from .checks import check_all
 from .conversation import Outcome, Place, hold
 from .demo_agents import make_agents
 from .dialogue import Line, built_in, built_in_prompt, own_questions
-from .report import Report, render
-from .stage import recording_facts
 from .summary import summary_json
 
 __all__ = ["DemoOptions", "key_for", "poor_speech", "run"]
@@ -69,8 +69,7 @@ def run(options: DemoOptions) -> int:
             lines,
             place,
             prompt="" if own else built_in_prompt(),
-            recording=files.recording,
-            log=files.log,
+            folder=options.out,
             plain=options.plain,
             max_seconds=options.max_seconds,
         )
@@ -128,6 +127,11 @@ def _write(files: _Files, outcome: Outcome, checks: Sequence[Check], facts: Reco
         outlines=outcome.outlines,
         url=outcome.url,
         model=outcome.model,
+        files=[
+            (files.recording.name, "stereo: user left, agent right, as heard"),
+            (files.log.name, "every wire event"),
+            (files.summary.name, "these numbers"),
+        ],
     )
     files.report.write_text(render(report), encoding="utf-8")
     files.summary.write_text(summary_json(report, outcome.usage, stopped=outcome.stopped), encoding="utf-8")

@@ -6,8 +6,8 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
+from ..recording.timeline import Timeline
 from .dialogue import Line
-from .timeline import Timeline
 
 __all__ = ["Director", "Stalled", "Watch", "heard_for", "quiet_for"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ..protocol.server_events import ConversationItemInputAudioTranscriptionCompletedEvent
 from ..protocol.transport_events import (
@@ -17,12 +16,13 @@ from ..protocol.transport_events import (
     HistoryUpdated,
     TurnDone,
 )
+from ..recording.latency import latency_of
+from ..recording.timeline import Timeline
+from ..recording.turns import Reply, decoded_arguments
+from ..recording.words import call_text
 from ..session.events import AgentHandoff, AgentToolEnd
-from .latency import latency_of
-from .timeline import Timeline
-from .turns import Reply, decoded_arguments
 
-__all__ = ["Entry", "Narrator", "Partial", "call_text", "clock_text", "partial"]
+__all__ = ["Entry", "Narrator", "Partial", "partial"]
 
 Kind = Literal["user", "agent", "tool", "handoff", "interruption", "latency", "error", "info"]
 
@@ -60,19 +60,6 @@ class Partial:
     ahead: str
 
 
-def clock_text(ms: float) -> str:
-    """`1:05.3`: minutes, seconds and tenths."""
-    tenths = max(0, round(ms / 100))
-    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
-
-
-def call_text(name: str, arguments: dict[str, Any] | str) -> str:
-    """A tool call as it would be written: `get_weather(city="Tokyo")`."""
-    if isinstance(arguments, str):
-        return f"{name}({arguments})"
-    return f"{name}({', '.join(f'{key}={json.dumps(value, ensure_ascii=False)}' for key, value in arguments.items())})"
-
-
 class Narrator:
     """Turns events into lines, after the timeline has taken them."""
 
@@ -80,6 +67,7 @@ class Narrator:
         self._timeline = timeline
         self._told: set[str] = set()
         self._timed: set[int] = set()
+        self._cuts = 0
 
     def take(self, event: object, at: float) -> list[Entry]:
         """What to say of this event; mostly nothing."""
@@ -125,16 +113,17 @@ class Narrator:
                 yield _spoken(reply, at)
 
     def _interruption(self, at: float) -> Iterator[Entry]:
-        for cut in self._timeline.interruptions:
-            if cut.at_ms == at:
-                silent = f"; silent after {cut.reaction_ms:.0f} ms" if cut.reaction_ms is not None else ""
-                yield Entry(
-                    at,
-                    "interruption",
-                    "You",
-                    f"interrupt {cut.reply.agent} at {cut.cut_ms / 1000:.1f} s "
-                    f"of {cut.reply.audio_ms / 1000:.1f} s received{silent}",
-                )
+        cuts = self._timeline.interruptions
+        for cut in cuts[self._cuts :]:
+            silent = f"; silent after {cut.reaction_ms:.0f} ms" if cut.reaction_ms is not None else ""
+            yield Entry(
+                at,
+                "interruption",
+                "You",
+                f"interrupt {cut.reply.agent} at {cut.cut_ms / 1000:.1f} s "
+                f"of {cut.reply.audio_ms / 1000:.1f} s received{silent}",
+            )
+        self._cuts = len(cuts)
 
 
 def _spoken(reply: Reply, at: float) -> Entry:

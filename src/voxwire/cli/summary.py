@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from .._version import __version__
 from ..protocol.usage import Usage
-from .latency import latency_of, median_heard_ms
-from .report import Report
-from .turns import Turn
+from ..recording.latency import latency_of, median_heard_ms
+from ..recording.report import Report
+from ..recording.turns import Turn
 
 __all__ = ["summary_json"]
 

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from ..errors import MissingExtraError
-from .narration import Entry, Kind, Partial, clock_text
+from ..recording.words import clock_text
+from .narration import Entry, Kind, Partial
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -8,9 +8,9 @@ from html import escape
 
 from ..audio.peaks import Outline
 from .latency import latency_of
-from .narration import call_text, clock_text
 from .timeline import Timeline
 from .turns import Reply, Turn
+from .words import call_text, clock_text
 
 __all__ = ["Chart", "draw", "tick_step_ms"]
 

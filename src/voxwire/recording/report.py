@@ -8,13 +8,13 @@ from html import escape
 
 from .._version import __version__
 from ..audio.peaks import Outline
-from .checks import Check, RecordingFacts, word_overlap
+from .facts import Check, RecordingFacts
 from .latency import STAGES, latency_of, median_heard_ms
-from .narration import call_text, clock_text
 from .report_chart import Chart, draw
 from .report_style import STYLE
 from .timeline import Timeline
 from .turns import Reply, Turn
+from .words import call_text, clock_text, word_overlap
 
 __all__ = ["Report", "render"]
 
@@ -24,9 +24,11 @@ class Report:
     """What a report tells.
 
     Attributes:
+        checks: what should have happened, if that is known.
         recording: what is in the recording; None if there is none.
         outlines: waveforms of user and agent, over the length of the recording.
         url, model: whom the conversation was held with.
+        files: what lies beside it, name and description.
     """
 
     timeline: Timeline
@@ -35,6 +37,7 @@ class Report:
     outlines: tuple[Outline, Outline]
     url: str
     model: str
+    files: Sequence[tuple[str, str]] = ()
 
 
 def render(report: Report) -> str:
@@ -56,10 +59,14 @@ def _page(report: Report) -> Iterator[str]:
     for turn in report.timeline.turns:
         yield from _turn(turn, report.timeline, agents)
     yield from _latencies(report.timeline)
-    yield from _checks(report.checks)
-    yield '<footer>Beside this page: <a href="recording.wav">recording.wav</a> (stereo: user left, agent right, as '
-    yield 'heard), <a href="events.jsonl">events.jsonl</a> (every wire event), <a href="summary.json">summary.json</a> '
-    yield f"(these numbers). Made by voxwire {escape(__version__)}.</footer></main></body></html>"
+    if report.checks:
+        yield from _checks(report.checks)
+    yield from _errors(report.timeline)
+    beside = ", ".join(
+        f'<a href="{escape(name)}">{escape(name)}</a> ({escape(what)})' for name, what in report.files
+    )
+    yield f"<footer>{f'Beside this page: {beside}. ' if beside else ''}Made by voxwire {escape(__version__)}."
+    yield "</footer></main></body></html>"
 
 
 def agent_classes(timeline: Timeline) -> dict[str, str]:
@@ -72,14 +79,17 @@ def _header(report: Report) -> Iterator[str]:
     timeline = report.timeline
     failed = sum(not check.ok for check in report.checks)
     verdict = "Everything happened that should" if not failed else f"{failed} checks failed"
-    yield f'<header><h1>A conversation <span class="{"good" if not failed else "bad"}">{verdict}</span></h1>'
+    mark = f' <span class="{"good" if not failed else "bad"}">{verdict}</span>' if report.checks else ""
+    yield f"<header><h1>A conversation{mark}</h1>"
     yield f"<p>With <code>{escape(report.model)}</code> at <code>{escape(report.url)}</code></p></header>"
     answered = median_heard_ms(timeline.turns)
     reactions = [cut.reaction_ms for cut in timeline.interruptions if cut.reaction_ms is not None]
     tools = sum(len(turn.tools) for turn in timeline.turns)
     handoffs = sum(len(turn.handoffs) for turn in timeline.turns)
-    tiles = [
-        (f"{len(report.checks) - failed}/{len(report.checks)}", "checks passed"),
+    tiles = (
+        [(f"{len(report.checks) - failed}/{len(report.checks)}", "checks passed")] if report.checks else []
+    )
+    tiles += [
         (clock_text(timeline.duration_ms), "long"),
         (str(len(timeline.turns)), "turns"),
         (str(tools), "tool calls"),
@@ -120,7 +130,9 @@ def _turn(turn: Turn, timeline: Timeline, agents: dict[str, str]) -> Iterator[st
             )
             yield f'<p class="act cut"><b>Interruption</b> {escape(cut.reply.agent)} fell silent{reaction}. '
             yield f"The reply was cut at {cut.cut_ms / 1000:.2f} s of {cut.reply.audio_ms / 1000:.1f} s received.</p>"
-    yield f'<p class="said user"><b>You</b> <span>{escape(turn.text or turn.recognised)}{_recognition(turn)}</span></p>'
+    if turn.text or turn.recognised or not turn.typed:
+        words = f"{escape(turn.text or turn.recognised)}{_recognition(turn)}"
+        yield f'<p class="said user"><b>You</b> <span>{words}</span></p>'
     for at, act in _acts(turn, agents):
         yield act.replace("<b>", f"<time>{clock_text(at)}</time> <b>", 1) if 'class="act' in act else act
     yield "</div></section>"
@@ -195,6 +207,15 @@ def _checks(checks: Sequence[Check]) -> Iterator[str]:
         mark, word = ("good", "passed") if check.ok else ("bad", "failed")
         detail = check.detail if len(check.detail) <= 240 else f"{check.detail[:240]}..."
         yield f'<li class="{mark}"><b>{word}</b> <span>{escape(check.name)} <small>{escape(detail)}</small></span></li>'
+    yield "</ul>"
+
+
+def _errors(timeline: Timeline) -> Iterator[str]:
+    if not timeline.errors:
+        return
+    yield '<h2>Errors</h2><ul class="checks">'
+    for at, message in timeline.errors:
+        yield f'<li class="bad"><b>{clock_text(at)}</b> <span>{escape(message)}</span></li>'
     yield "</ul>"
 
 

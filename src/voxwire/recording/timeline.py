@@ -37,15 +37,19 @@ class Timeline:
 
     Args:
         agent: the name of who begins.
+        max_turns: when there are more, the oldest are forgotten, and counted in `forgotten`.
     """
 
-    def __init__(self, agent: str) -> None:
+    def __init__(self, agent: str, *, max_turns: int = 2000) -> None:
+        self.max_turns = max_turns
+        self.forgotten = 0
         self.agent = agent
         self.first_agent = agent
         self.turns: list[Turn] = []
         self.interruptions: list[Interruption] = []
         self.errors: list[tuple[float, str]] = []
         self.duration_ms = 0.0
+        self._last_error: Exception | None = None
         self._responses: dict[str, tuple[Turn, str, float]] = {}
         self._active: set[str] = set()
         self._replies: dict[str, Reply] = {}
@@ -58,12 +62,23 @@ class Timeline:
 
     def user_begins(self, text: str, at: float, *, typed: bool = False) -> Turn:
         """The user begins to speak, or sends what was typed."""
-        turn = Turn(len(self.turns) + 1, text, at, typed)
+        turn = Turn(self.forgotten + len(self.turns) + 1, text, at, typed)
         if typed:
             turn.end_ms = turn.recognised_ms = at
             turn.recognised = text
         self.turns.append(turn)
+        if len(self.turns) > self.max_turns:
+            self._forget(self.turns.pop(0))
         return turn
+
+    def _forget(self, turn: Turn) -> None:
+        """A long conversation is told from where there is room for it."""
+        self.forgotten += 1
+        self._responses = {key: entry for key, entry in self._responses.items() if entry[0] is not turn}
+        self._speech = {key: entry for key, entry in self._speech.items() if entry[0] is not turn}
+        self._replies = {key: reply for key, reply in self._replies.items() if reply not in turn.replies}
+        self._calls = {key: use for key, use in self._calls.items() if use not in turn.tools}
+        self.interruptions = [cut for cut in self.interruptions if cut.reply not in turn.replies]
 
     def user_ends(self, at: float) -> None:
         """The user's last sample was sent."""
@@ -123,6 +138,10 @@ class Timeline:
         }
 
     def _failed(self, error: Exception, at: float) -> None:
+        if error is self._last_error:
+            return  # told by the transport and by the session
+        self._last_error = error
+        del self.errors[: -self.max_turns]
         self.errors.append((at, f"{type(error).__name__}: {error}"))
 
     def _connection_changed(self, event: ConnectionChange, at: float) -> None:

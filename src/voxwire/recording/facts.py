@@ -1,68 +1,50 @@
-"""The demo's microphone and loudspeaker, both recorded."""
+"""What a finished recording holds, measured; and checks that hold or fail."""
 
 from __future__ import annotations
 
 import wave
-from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..audio.base import AudioSource
 from ..audio.levels import peak_dbfs, rms_dbfs
-from ..audio.recording import StereoRecorder
-from ..audio.sinks import NullSink
 from ..audio.wav import read_wav
-from ..protocol.formats import PCM16, AudioFormat
-from .checks import RecordingFacts
 from .timeline import Timeline
 
-__all__ = ["RecordedSource", "RecorderSink", "recording_facts"]
+__all__ = ["Check", "RecordingFacts", "recording_facts"]
 
 CUT_TAIL_MS = 100
 """After a cut the recording may still hold the tail of a filter."""
 
 
-class RecordedSource:
-    """A source whose audio also goes onto the left channel.
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that should have happened.
 
-    Args:
-        clock: the time, s, of the recorder's clock.
+    Attributes:
+        detail: what was found, in words and numbers.
     """
 
-    def __init__(self, source: AudioSource, recorder: StereoRecorder, clock: Callable[[], float]) -> None:
-        self._source = source
-        self._recorder = recorder
-        self._clock = clock
-
-    async def frames(self, format: AudioFormat, /) -> AsyncIterator[bytes]:
-        """The frames of the source."""
-        async for frame in self._source.frames(format):
-            self._recorder.user(frame, format, self._clock())
-            yield frame
-
-    async def close(self) -> None:
-        """Close the source."""
-        await self._source.close()
+    name: str
+    ok: bool
+    detail: str
 
 
-class RecorderSink(NullSink):
-    """The right channel: follows the sink that plays, and falls silent with it."""
+@dataclass(frozen=True, slots=True)
+class RecordingFacts:
+    """What the finished recording holds.
 
-    def __init__(self, recorder: StereoRecorder, clock: Callable[[], float]) -> None:
-        self._recorder = recorder
-        self._clock = clock
-        self._format = PCM16
+    Attributes:
+        user_dbfs, agent_dbfs: level of the left and the right channel where somebody should be heard;
+            None where nobody should.
+        after_cut_dbfs: the agent's peak behind each interruption, where there should be silence.
+    """
 
-    async def open(self, format: AudioFormat, /) -> None:
-        """Remember the format."""
-        self._format = format
-
-    def write(self, data: bytes, /) -> None:
-        """Place it behind what is being heard."""
-        self._recorder.agent(data, self._format, self._clock())
-
-    def clear(self, heard_ms: float, /) -> None:  # noqa: ARG002 - the recorder has the same clock as the speaker
-        """Cut where the speaker falls silent."""
-        self._recorder.cut_agent(self._clock())
+    channels: int
+    rate: int
+    duration_ms: float
+    user_dbfs: float | None
+    agent_dbfs: float | None
+    after_cut_dbfs: tuple[float, ...] = ()
 
 
 def recording_facts(path: Path, timeline: Timeline) -> RecordingFacts:
