@@ -13,7 +13,7 @@ from .transport_events import AudioInterrupted, AudioStopped, HistoryUpdated
 if TYPE_CHECKING:
     from .engine import RealtimeEngine
 
-__all__ = ["cancel", "check_playback", "interrupt", "stop_playback"]
+__all__ = ["cancel", "check_playback", "interrupt", "interrupt_response", "stop_playback"]
 
 MIN_WAIT = 0.02
 """Seconds between two looks at a sink that has almost finished."""
@@ -29,6 +29,29 @@ def interrupt(engine: RealtimeEngine, now: float) -> list[Action]:
     unfinished = stop_playback(engine, out, now, active, cancelled=response_id is not None)
     # Those outside the conversation are not the current response, but are heard all the same.
     out += [cancel(engine, other) for other in unfinished if other in engine.responses.out_of_band]
+    return out
+
+
+def interrupt_response(
+    engine: RealtimeEngine, response_id: str, now: float, *, generation: bool, playback: bool
+) -> list[Action]:
+    """Stop this response, and no other: what is still to be generated of it, what is still to be heard, or both.
+
+    While audio of another response waits in the sink as well, what is there of this one goes on: a sink
+    can only be emptied. Whatever of it comes later is dropped all the same.
+    """
+    out: list[Action] = []
+    active = response_id == engine.responses.active_id
+    if generation and (active or response_id in engine.responses.out_of_band):
+        engine.responses.cancelled(response_id)
+        out.append(cancel(engine, response_id))
+    if not playback:
+        return out
+    waiting = engine.playback.waiting(now)
+    if waiting and waiting <= {response_id}:
+        stop_playback(engine, out, now, response_id if active else None, cancelled=False)
+    if active or response_id in waiting:
+        engine.playback.discard(response_id)
     return out
 
 

@@ -55,6 +55,7 @@ STEPS: Final = (
     "report_heard",
     "report_item_heard",
     "interrupt",
+    "interrupt_response",
     "hold_back_audio",
     "release_audio",
     "withhold_audio",

@@ -181,6 +181,12 @@ class Playback:
         """What was received and not heard yet."""
         return max(0.0, self._end_ms - self.heard_ms(now))
 
+    def waiting(self, now: float) -> frozenset[str]:
+        """The responses whose audio is being heard, or is to be."""
+        heard = self.heard_ms(now)
+        unheard = {segment.part.response_id for segment in self._queue if segment.unheard_ms(heard) > 0}
+        return frozenset(unheard | {part.response_id for part in self._parts.values() if not part.done})
+
     def finish(self, now: float) -> bool:
         """Check for the end. True if everything was heard and nothing more is to come."""
         if self.state != "playing" or not self.all_received():

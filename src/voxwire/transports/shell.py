@@ -257,6 +257,35 @@ class EngineShell(RealtimeTransportLayer):
         """Never play what is held of this response; see `RealtimeTransportLayer`."""
         self._perform(self._engine.withhold_audio(response_id, self._now()))
 
+    async def interrupt_response(
+        self, response_id: str, *, generation: bool = True, playback: bool = True
+    ) -> None:
+        """Stop one response, and no other: its generation, its playback, or both.
+
+        While audio of another response waits in the sink as well, what is in there of this one is heard.
+        """
+        self._ask_sink()
+        if playback:
+            self.withhold_audio(response_id)
+        self._perform(
+            self._engine.interrupt_response(
+                response_id, self._now(), generation=generation, playback=playback
+            )
+        )
+        if self._link is not None:
+            await self._link.carrier.drain()
+
+    @property
+    def audio_output(self) -> AudioSink | None:
+        """Where output audio goes, beside the `audio` event; may be set while there is no connection."""
+        return self._sink
+
+    @audio_output.setter
+    def audio_output(self, sink: AudioSink | None) -> None:
+        if self._link is not None:
+            raise UserError(f"the transport is {self.status}; set audio_output before connecting")
+        self._sink = sink
+
     def hold(self, who: object, /) -> None:
         """A consumer of events lags behind: stop reading (see `voxwire.listeners.Flow`)."""
         self._laggards[id(who)] = who
