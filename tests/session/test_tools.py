@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,6 +80,27 @@ async def test_images_come_in_a_message_before_the_output(stage: Any) -> None:
         ],
     }
     assert stage.sent()[0]["start_response"] is True
+
+
+async def test_behaviour_121_a_hostile_exception_is_not_looked_at(
+    stage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hostile(Exception):
+        def __str__(self) -> str:
+            raise AssertionError("looked at")
+
+        __repr__ = __str__
+
+    @tool
+    def fail() -> None:
+        raise Hostile
+
+    with caplog.at_level(logging.DEBUG, "voxwire"):
+        await stage.connect(RealtimeAgent("A", tools=[fail]))
+        stage.start()
+        stage.call("fail")
+        assert await stage.answered("c1") == {"c1": "The tool failed."}
+    assert "unheard error: Hostile" in caplog.text
 
 
 # -- replay

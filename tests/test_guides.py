@@ -1,0 +1,34 @@
+"""The code in the guide's pages runs, warnings being errors. A new page takes one line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).parents[1] / "docs" / "guide"
+PAGES = {"tools.md": 3}
+"""Page -> how many blocks of code it has, so that none is lost by a misspelt fence."""
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (GUIDE / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_there_is_code(page: str) -> None:
+    assert len(blocks(page)) == PAGES[page]
+
+
+@pytest.mark.parametrize(
+    ("page", "number"), [(page, n) for page, count in PAGES.items() for n in range(count)]
+)
+def test_a_block_runs(page: str, number: int, tmp_path: Path) -> None:
+    script = tmp_path / "block.py"
+    script.write_text(blocks(page)[number], encoding="utf-8")
+    command = [sys.executable, "-W", "error", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
