@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import function_tool
-from agents.realtime import RealtimeAgent, RealtimeRunner, RealtimeSession
+from agents.realtime import RealtimeAgent, RealtimeModel, RealtimeRunner, RealtimeSession
 from agents.realtime.model_inputs import RealtimeModelSendRawMessage
 
 FRAME_SECONDS = 0.02
@@ -194,8 +194,8 @@ def model_config(scenario: dict[str, Any]) -> Any:
     return {"url": scenario["url"], "api_key": scenario["api_key"], "initial_model_settings": settings}
 
 
-async def main(scenario: dict[str, Any]) -> int:
-    session = await RealtimeRunner(ava).run(model_config=model_config(scenario))
+async def main(scenario: dict[str, Any], model: RealtimeModel | None = None) -> int:
+    session = await RealtimeRunner(ava, model=model).run(model_config=model_config(scenario))
     try:
         await session.enter()
     except Exception as error:

@@ -183,6 +183,7 @@ class AgentsClient:
     command: tuple[str | Path, ...]
     server: EmbeddedServer
     folder: Path
+    env: dict[str, str] = field(default_factory=dict)
 
     async def play(self, *steps: dict[str, Any], format: AudioFormat = PCM16, **scenario: Any) -> Report:
         """Play a scenario against the server."""
@@ -200,7 +201,7 @@ class AgentsClient:
         }
         path = self.folder / "scenario.json"
         path.write_text(json.dumps(given, default=str))
-        return await _run_program(*self.command, path, seconds=given["seconds"])
+        return await _run_program(*self.command, path, env=self.env, seconds=given["seconds"])
 
 
 # Node takes the builds for other runtimes as well. There the key goes into a sub-protocol, and the
@@ -212,10 +213,11 @@ _BUILDS = {
 }
 
 
-@pytest.fixture(params=["agents-js", "agents-python"])
+@pytest.fixture(params=["agents-js", "agents-python", "agents-python-on-voxwire"])
 def client(request: pytest.FixtureRequest, server: EmbeddedServer, tmp_path: Path) -> AgentsClient:
-    """`@openai/agents` and `openai-agents`, one after the other."""
+    """`@openai/agents`, `openai-agents`, and the latter on our transport, one after the other."""
     command: tuple[str | Path, ...]
+    env: dict[str, str] = {}
     if request.param in _BUILDS:
         command = (
             "node",
@@ -223,5 +225,7 @@ def client(request: pytest.FixtureRequest, server: EmbeddedServer, tmp_path: Pat
             request.getfixturevalue("interop_node") / "agents_client.mjs",
         )
     else:
-        command = (request.getfixturevalue("interop_python"), Path(__file__).parent / "agents_client.py")
-    return AgentsClient(command, server, tmp_path)
+        program = "agents_on_voxwire.py" if request.param.endswith("voxwire") else "agents_client.py"
+        command = (request.getfixturevalue("interop_python"), Path(__file__).parent / program)
+        env = {"PYTHONPATH": str(ROOT / "src")} if request.param.endswith("voxwire") else {}
+    return AgentsClient(command, server, tmp_path, env)

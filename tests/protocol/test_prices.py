@@ -112,7 +112,7 @@ def test_a_table_can_be_replaced() -> None:
 
 
 def test_prices_are_exact_and_sensible() -> None:
-    with pytest.raises(TypeError, match="text_input=0.1: write prices as strings"):
+    with pytest.raises(TypeError, match=r"text_input=0.1: write prices as strings"):
         ModelPrices(text_input=0.1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="audio_output must be a price"):
         ModelPrices(audio_output="-1")
