@@ -219,9 +219,7 @@ async def test_a_transport_of_your_own(tmp_path: Path) -> None:
     assert recorder.timeline.duration_ms > 300
 
 
-async def test_audio_without_room_is_silence(
-    session, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_audio_without_room_is_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     transport = ScriptedRealtimeTransport()
     session = RealtimeSession(RealtimeAgent("Ava"), transport=transport)
     async with Recorder(session, tmp_path, log=False, max_pending_ms=100) as recorder, session:

@@ -90,7 +90,8 @@ class StereoRecorder:
         self._begin(now - format.duration_ms(len(pcm)) / 1000)
         self._advance(now)
         length = round(format.duration_ms(len(pcm)) * self.rate / 1000)
-        self._add(track, pcm, format, self._now - length, _USER_JITTER_MS)
+        end = min(self._now, round((now - (self._start or 0.0)) * self.rate))
+        self._add(track, pcm, format, end - length, _USER_JITTER_MS)
         self._settle()
 
     def agent(self, pcm: bytes, format: AudioFormat, now: float) -> None:

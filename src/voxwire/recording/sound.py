@@ -64,6 +64,7 @@ class SoundRecorder:
         self._looked_at = start
         self._most_ms = max_pending_ms
         self._full = False
+        self._moving = False
 
     @property
     def waiting_ms(self) -> float:
@@ -130,15 +131,17 @@ class SoundRecorder:
     def _drop(self, now: float) -> None:
         self._waiting.clear()
         self._waiting_ms = 0.0
+        self._moving = False
         self._model.clear(now)
 
     def _write(self, ms: float, now: float) -> None:
         """Move so much audio from the queue to the file, so that it ends now."""
         taken: list[tuple[bytes, AudioFormat]] = []
+        before = self._taken_ms
         while self._waiting:
             piece = self._waiting[0]
             size = piece.format.size_of(min(ms, piece.ms))
-            whole = ms >= piece.ms
+            whole = ms >= piece.ms - 0.05  # less than a sample is a matter of rounding
             length = piece.ms if whole else piece.format.duration_ms(size)
             if length <= 0 and not whole:
                 break
@@ -155,5 +158,15 @@ class SoundRecorder:
             ms -= length
             self._taken_ms += length
             self._waiting_ms = max(0.0, self._waiting_ms - length)
+        written = self._taken_ms - before
+        end = self._end_of(written, now)
+        self._moving = bool(taken and self._waiting)
         for audio_format, pieces in groupby(taken, key=itemgetter(1)):
-            self._recorder.agent_heard(b"".join(pcm for pcm, _ in pieces), audio_format, now)
+            self._recorder.agent_heard(b"".join(pcm for pcm, _ in pieces), audio_format, end)
+
+    def _end_of(self, ms: float, now: float) -> float:
+        """When the last of so much audio was heard: before now, if nothing was left to play since."""
+        if self._moving:
+            return min(now, self._looked_at + ms / 1000)
+        idle_at = self._model.idle_at() if self._position() is None else None
+        return now if idle_at is None else min(now, idle_at)
