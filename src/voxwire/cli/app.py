@@ -162,6 +162,21 @@ def serve(
 
 
 @app.command()
+def replay(
+    log: Annotated[Path, typer.Argument(help="A log of a recorder: events.jsonl.", metavar="LOG.JSONL")],
+    show: Annotated[int, typer.Option(min=0, help="How many differences to print.")] = 10,
+) -> None:
+    """Feed a recorded log through the engine again; status 1 if it decides otherwise than it did.
+
+    Needs no server and no network. A log that is replayed with another version of voxwire shows what that
+    version changed.
+    """
+    from .replay import run
+
+    raise typer.Exit(run(log, show=show))
+
+
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:

@@ -158,6 +158,8 @@ class SoundRecorder:
             ms -= length
             self._taken_ms += length
             self._waiting_ms = max(0.0, self._waiting_ms - length)
+        if not self._waiting:
+            self._waiting_ms = 0.0  # rather than what rounding left
         written = self._taken_ms - before
         end = self._end_of(written, now)
         self._moving = bool(taken and self._waiting)
