@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from ..agent import RealtimeAgent
-from ..errors import ConnectError, NotConnectedError, UserError
+from ..errors import UserError
 from ..guardrail import GuardrailSettings
-from ..protocol.config import coerce_config, interrupt_response, merge_wire
+from ..protocol.config import coerce_config, interrupt_response
 from ..protocol.prices import DEFAULT_PRICES, PriceTable
 from ..protocol.transport_events import (
     ConnectionChange,
@@ -20,31 +20,25 @@ from ..protocol.transport_events import (
     UsageUpdate,
 )
 from ..protocol.usage import Usage
-from ..tools.context import RunContext
 from ..transports.base import ApiKey, ConfigLike
+from .agent_session import AgentSession
 from .approvals import ToolErrorFormatter
 from .choice import TransportLike, choose_transport
 from .config import (
-    AgentSettings,
     TracingOptions,
-    agent_settings,
-    agent_update,
     first_config,
-    tools_update,
     user_config,
 )
 from .dispatch import Dispatcher
-from .events import AgentEnd, AgentHandoff, AgentStart
+from .events import AgentEnd, AgentStart
 from .guardrails import Guardrails
-from .mcp_session import McpSession
 from .permission import ToolOptions
-from .snapshot import AgentSnapshot, may_change, take_snapshot
-from .turns import Turns, final_text
+from .turns import final_text
 
 __all__ = ["RealtimeSession"]
 
 
-class RealtimeSession(McpSession):
+class RealtimeSession(AgentSession):
     """Runs an agent on a transport: instructions, tools, handoffs, history, events.
 
         async with RealtimeSession(agent, model="gpt-realtime", api_key=key) as session:
@@ -119,15 +113,14 @@ class RealtimeSession(McpSession):
         super().__init__(
             choose_transport(transport, store_audio=history_store_audio),
             self._handlers(),
+            agent,
+            context=context,
+            config=user_config(coerce_config(config), model),
             automatic_mcp_response=automatically_trigger_response_for_mcp_tool_calls,
         )
-        self._initial_agent = agent
         self._api_key = api_key
         self._url = url
-        self._user_context = context
-        self._user_config = user_config(coerce_config(config), model)
         self._tracing = TracingOptions(tracing_disabled, workflow_name, group_id, trace_metadata)
-        self._turns = Turns()
         self._dispatcher = Dispatcher(self, tool_options)
         self._guardrails = Guardrails(
             self,
@@ -139,10 +132,7 @@ class RealtimeSession(McpSession):
         )
         self._usage = Usage()
         self._prices = prices
-        self._configured: dict[str, Any] = {}
-        self._epoch = 0
         self._attempt: int | None = None
-        self._switching = asyncio.Lock()
         self._over = asyncio.Event()
         self._over.set()
 
@@ -159,24 +149,6 @@ class RealtimeSession(McpSession):
         }
 
     # -- what it is -----------------------------------------------------------------------
-
-    @property
-    def initial_agent(self) -> RealtimeAgent:
-        """Who begins every connection."""
-        return self._initial_agent
-
-    @property
-    def current_agent(self) -> RealtimeAgent:
-        """Who the next response will be by."""
-        return self._turns.current.agent if self._turns.current else self._initial_agent
-
-    @property
-    def context(self) -> RunContext[Any]:
-        """What tools and listeners are told about the session."""
-        return self._context_of(self.current_agent)
-
-    def _context_of(self, agent: RealtimeAgent) -> RunContext[Any]:
-        return RunContext(self._user_context, self, agent)
 
     @property
     def usage(self) -> Usage:
@@ -206,11 +178,6 @@ class RealtimeSession(McpSession):
         finally:
             session._stop_mcp()
             await session._local_mcp.wait_stopped()
-
-    async def _prepared(self, agent: RealtimeAgent) -> tuple[AgentSnapshot, AgentSettings]:
-        context = self._context_of(agent)
-        snapshot = await take_snapshot(agent, context, await self._local_mcp.tools(agent))
-        return snapshot, await agent_settings(snapshot, context)
 
     # -- the connection -------------------------------------------------------------------
 
@@ -267,10 +234,6 @@ class RealtimeSession(McpSession):
             if self._attempt == epoch:
                 self._attempt = None
 
-    def _check(self, epoch: int) -> None:
-        if epoch != self._epoch:
-            raise ConnectError("the connection was closed before this was done")
-
     def _end(self) -> None:
         """The connection is over, however that came about."""
         self._epoch += 1
@@ -308,63 +271,6 @@ class RealtimeSession(McpSession):
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.close()
-
-    # -- agents -----------------------------------------------------------------------------
-
-    async def update_agent(self, agent: RealtimeAgent) -> None:
-        """Let another agent go on; the conversation stays.
-
-        Raises:
-            UserError: if the agent cannot be used; the current one stays.
-            NotConnectedError: if there is no connection.
-        """
-        if self._transport.status != "connected":
-            raise NotConnectedError(f"the session is {self._transport.status}; call connect() first")
-        await self.hand_over(self.current_agent, agent)
-
-    async def refresh_tools(self) -> None:
-        """Look again at which tools and handoffs of the current agent are enabled, and tell the service.
-
-        Done by itself before a tool call is answered and after every response; call it when
-        something else has changed what an `is_enabled` function says.
-
-        Raises:
-            Whatever an `is_enabled` function raises.
-        """
-        current, epoch = self._turns.current, self._epoch
-        if current is None or self._transport.status != "connected" or not may_change(current.agent):
-            return
-        async with self._switching:
-            agent = current.agent
-            snapshot = await take_snapshot(agent, self._context_of(agent), self._local_mcp.known(agent))
-            current = self._turns.current
-            if epoch != self._epoch or current is None or current.agent is not snapshot.agent:
-                return
-            if snapshot.wire_tools() == current.wire_tools():
-                return
-            update = tools_update(self._configured, self._user_config, snapshot)
-            await self._reconfigure(epoch, snapshot, update)
-
-    async def hand_over(self, source: RealtimeAgent, target: RealtimeAgent) -> None:
-        """Configure the service to `target`, make it the current agent, and tell the listeners.
-
-        Raises:
-            ConnectError: if the connection ended meanwhile.
-        """
-        epoch = self._epoch
-        snapshot, settings = await self._prepared(target)
-        async with self._switching:
-            update = agent_update(self._configured, self._user_config, settings)
-            await self._reconfigure(epoch, snapshot, update)
-        self.emit(AgentHandoff(self.context, source, target))
-
-    async def _reconfigure(self, epoch: int, snapshot: AgentSnapshot, update: Mapping[str, Any]) -> None:
-        self._check(epoch)
-        await self._transport.update_session_config(update)
-        self._check(epoch)
-        self._configured = merge_wire(self._configured, update)
-        self._turns.switch(snapshot)
-        self._hosted_mcp.configured(self._configured)
 
     # -- what the transport says ----------------------------------------------------------
 
