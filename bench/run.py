@@ -1,6 +1,6 @@
 """Run the benchmarks, print tables with ratios, write `bench-out/results.json`.
 
-    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein]
+    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback]
 
 Every ratio is against a peer measured in the same run; absolute numbers depend on the machine and on what else
 it is doing. Nothing is asserted. `--quick` shows in less than a minute that everything runs.
@@ -125,6 +125,17 @@ def bargein(given: argparse.Namespace) -> dict[str, Row]:
     return rows
 
 
+def holdback(given: argparse.Namespace) -> dict[str, Row]:
+    rows: dict[str, Row] = script("holdback", *_quick(given))
+    keys = ("replies", "first_p50_ms", "first_p99_ms", "delay_p50_ms", "delay_p99_ms", "gaps_ms", "checks")
+    table(
+        "Hold-back: what waiting for guardrails adds to each piece of audio, replies at four times real time",
+        ("", "replies", "first p50 ms", "p99 ms", "all p50 ms", "p99 ms", "gaps ms per reply", "checks"),
+        ((name, *(row[key] for key in keys)) for name, row in rows.items()),
+    )
+    return rows
+
+
 def _quick(given: argparse.Namespace) -> tuple[str, ...]:
     return ("--quick",) if given.quick else ()
 
@@ -134,6 +145,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "delta": delta,
     "density": sessions,
     "bargein": bargein,
+    "holdback": holdback,
 }
 
 

@@ -80,12 +80,11 @@ class GuardrailRuns:
 
     Args:
         debounce: characters between two checks; 0 checks every piece, a negative number only the end.
-        continuous: check every piece, but one at a time, since audio waits for each (hold-back).
+        continuous: check every piece, since audio waits for its words (hold-back); a negative `debounce` wins.
     """
 
     def __init__(self, debounce: int, *, continuous: bool = False) -> None:
         self._every = 0 if continuous and debounce >= 0 else debounce
-        self._at_once = 1 if continuous else AT_ONCE
         self._replies: OrderedDict[str, _Reply] = OrderedDict()
         self._newest: str | None = None
 
@@ -125,7 +124,7 @@ class GuardrailRuns:
         return self._begin(response_id, item_id, text)
 
     def _begin(self, response_id: str, item_id: str, text: _Text) -> Check | None:
-        text.due = text.running >= self._at_once
+        text.due = text.running >= AT_ONCE
         if text.due:
             return None
         text.running += 1

@@ -1,0 +1,29 @@
+"""The code in docs/guide/guardrails.md runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "guardrails.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_there_is_code() -> None:
+    assert len(BLOCKS) == 6
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_block_runs(number: int, tmp_path: Path) -> None:
+    script = tmp_path / "block.py"
+    script.write_text(BLOCKS[number], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    if number == 0:
+        assert "No recipes {'found': 'secret'} resp_" in done.stdout
