@@ -88,7 +88,7 @@ def test_an_agent_keeps_them_apart() -> None:
         RealtimeAgent("A", tools=[docs, hosted_mcp_tool("docs", server_url="https://y")])
     with pytest.raises(UserError, match="hosted MCP tools belong into tools"):
         RealtimeAgent("A", mcp_servers=[docs])
-    with pytest.raises(UserError, match="3 is no MCP server$"):
+    with pytest.raises(UserError, match=r"3 is no MCP server$"):
         RealtimeAgent("A", mcp_servers=[3])
 
 

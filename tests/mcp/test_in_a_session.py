@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -39,7 +39,7 @@ class Talk:
         self.errors: list[Exception] = []
         self.session.on("error", lambda event: self.errors.append(event.error))
 
-    async def __aenter__(self) -> Talk:
+    async def __aenter__(self) -> Self:
         await self.session.connect()
         return self
 

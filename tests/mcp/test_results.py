@@ -56,5 +56,5 @@ def test_pictures_stay_pictures() -> None:
 def test_errors() -> None:
     assert error_text({"content": []}) is None
     assert error_text({"isError": True}) == "the tool failed"
-    with pytest.raises(McpToolError, match="^no such city$"):
+    with pytest.raises(McpToolError, match=r"^no such city$"):
         result_value({"isError": True, "content": [{"type": "text", "text": "no such city"}]})

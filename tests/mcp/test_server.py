@@ -78,7 +78,7 @@ async def test_it_connects_again_after_the_server_was_away(http_mcp: Any) -> Non
         assert await text(server, "add", a=1, b=2) == "3"
         await http_mcp.stop()
         # It may have been carried out, for all we know, so it is not repeated.
-        with pytest.raises(ConnectionLost, match="MCP server 'weather': .*not known whether"):
+        with pytest.raises(ConnectionLost, match=r"MCP server 'weather': .*not known whether"):
             await server.call_tool("add", {"a": 1, "b": 2})
         with pytest.raises(ConnectError, match="MCP server 'weather' could not be reached"):
             await server.call_tool("add", {"a": 1, "b": 2})
@@ -162,7 +162,7 @@ async def test_what_cannot_be_reached_is_named() -> None:
     silent = McpStdioServer(
         sys.executable, ["-c", "import sys; sys.stdin.read()"], name="silent", connect_timeout=0.2
     )
-    with pytest.raises(ConnectTimeout, match="'silent' did not answer within 0.2 s"):
+    with pytest.raises(ConnectTimeout, match=r"'silent' did not answer within 0\.2 s"):
         await silent.connect()
 
 
