@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxwire.protocol.actions import Send
+from voxwire.protocol.audio_gate import HoldBack
 from voxwire.protocol.engine import RealtimeEngine
 from voxwire.protocol.handlers import HANDLERS
 
@@ -102,7 +103,12 @@ EVENTS = st.builds(
     st.sampled_from(sorted(HANDLERS)),
     st.dictionaries(NAMES, VALUES, max_size=8),
 )
-STEPS = st.one_of(EVENTS, EVENTS, EVENTS, st.sampled_from(["message", "interrupt", "wait", "restore"]))
+STEPS = st.one_of(
+    EVENTS,
+    EVENTS,
+    EVENTS,
+    st.sampled_from(["message", "interrupt", "wait", "restore", "release", "withhold"]),
+)
 
 
 def engine() -> RealtimeEngine:
@@ -115,9 +121,10 @@ def engine() -> RealtimeEngine:
 
 
 @settings(max_examples=100)
-@given(st.lists(STEPS, max_size=12))
-def test_nothing_a_service_sends_raises(steps: list[Any]) -> None:
+@given(st.lists(STEPS, max_size=12), st.sampled_from([None, HoldBack(), HoldBack(900, "stop", 1)]))
+def test_nothing_a_service_sends_raises(steps: list[Any], limits: HoldBack | None) -> None:
     made, now = engine(), 0.0
+    made.hold_back_audio(limits, now)
     for step in steps:
         now += 0.5
         match step:
@@ -129,13 +136,18 @@ def test_nothing_a_service_sends_raises(steps: list[Any]) -> None:
                 for action in made.interrupt(now):
                     assert not isinstance(action, Send) or action.event["event_id"]
             case "wait":
-                for timer in ("configure", "response", "stall", "playback"):
+                for timer in ("configure", "response", "stall", "playback", "hold_back"):
                     made.timer(timer, now + 100)
+            case "release":
+                made.release_audio("r1", "a", 5, now)
+            case "withhold":
+                made.withhold_audio("r1", now)
             case _:
                 made.reset_history(made.history.snapshot(), ())
     items = made.history.snapshot()
     assert len({item.item_id for item in items}) == len(items)
     assert len(made.playback) <= len(steps)
+    assert made.gate is None or len(made.gate) <= len(steps)
 
 
 @given(EVENTS, st.sampled_from(["disconnected", "opening", "greeting", "closing"]))
