@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+from ..errors import UserError
 from ..listeners import EventStream, Listeners, ListenerT
+from ..protocol.history_export import history_to_text, history_to_webvtt
+from ..protocol.history_json import history_to_json
 from ..protocol.items import RealtimeItem
 from ..protocol.prices import DEFAULT_PRICES, Cost
 from ..protocol.transport_events import ConnectionChange, ConnectionStatus, ErrorEvent, TransportEventBase
 from ..tools.calling import call as call_function
 from ..transports.base import MessageLike, RealtimeTransportLayer
 from .events import SESSION_EVENTS
+from .item_times import ItemClock
 from .metrics import SessionMeter, SessionMetrics
 from .relay import Relay, flow_of
 
@@ -41,6 +45,7 @@ class SessionBase:
         self._listeners = Listeners(flow=flow_of(transport))
         self._relay = Relay(transport, self._listeners, {"error": self._log_unheard, **handlers})
         self._meter = SessionMeter(self)
+        self._clock = ItemClock(transport)
         self._prices = DEFAULT_PRICES
         self._ended: ConnectionChange | None = None
         """How the last connection ended; None while there is one, or has been none."""
@@ -71,6 +76,11 @@ class SessionBase:
     def metrics(self) -> SessionMetrics:
         """Latency, tools, interruptions and tokens so far, and the last turns; each is told as `turn_metrics`."""
         return self._meter.snapshot()
+
+    @property
+    def meter(self) -> SessionMeter:
+        """What measures the turns while they go on; `metrics` is what it says of those that are over."""
+        return self._meter
 
     @property
     def cost(self) -> Cost:
@@ -121,6 +131,26 @@ class SessionBase:
         old = self._transport.history
         new = await call_function(change, old) if callable(change) else change
         await self._transport.reset_history(old, new)
+
+    def export_history(self, format: Literal["json", "text", "webvtt"] = "json") -> str:
+        """The conversation as a document.
+
+        Args:
+            format: `json` has everything, and `RealtimeSession(history=...)` takes it back; `text` has a line per
+                item; `webvtt` has captions, whose times are those at which the items were heard, since `connect`.
+
+        Raises:
+            UserError: if it is none of these.
+        """
+        match format:
+            case "json":
+                return history_to_json(self.history)
+            case "text":
+                return history_to_text(self.history)
+            case "webvtt":
+                return history_to_webvtt(self.history, self._clock.times)
+            case _:
+                raise UserError(f"a history is exported as 'json', 'text' or 'webvtt', not {format!r}")
 
     def _user_sent(self, trigger_response: bool) -> None:
         if trigger_response:
