@@ -35,7 +35,7 @@ class McpSession(ToolSession):
         self._local_mcp = LocalMcp(self.report)
         self._hosted_mcp = HostedMcp(self, automatic=automatic_mcp_response)
         self._mcp_approvals = McpApprovals(self, self.is_heard, self._hosted_mcp.go_on)
-        mcp = {
+        mcp: dict[str, Callable[[Any], None]] = {
             "mcp_tools_listed": self._hosted_mcp.listed,
             "mcp_tool_call_completed": self._hosted_mcp.call_completed,
             "mcp_approval_request": self._mcp_approvals.requested,
