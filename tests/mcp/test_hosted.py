@@ -110,7 +110,7 @@ async def test_without_an_automatic_response(http_mcp: Any) -> None:
         await until(lambda: made.said("sunny in Oslo"))
 
 
-async def test_approved_for_good(http_mcp: Any) -> None:
+async def test_behaviour_34_133_approved_for_good(http_mcp: Any) -> None:
     async with talk(http_mcp, require_approval={"never": {"tool_names": ["add"]}}) as made:
         await until(lambda: made.of("mcp_tools_changed"))
         await made.session.send_message("What is the weather in Oslo?")
@@ -120,7 +120,15 @@ async def test_approved_for_good(http_mcp: Any) -> None:
         assert request.arguments == {"city": "Oslo"}
         assert http_mcp.calls == []
         assert made.session.pending_mcp_approvals == (request.item,)
+        sent: list[Any] = []
+        made.session.transport.on("sent", sent.append)
         await made.session.approve(request, always=True)
+        assert sent[0]["previous_item_id"] == request.item.item_id
+        assert sent[0]["item"] == {
+            "type": "mcp_approval_response",
+            "approval_request_id": request.item.item_id,
+            "approve": True,
+        }
         await until(lambda: made.said("sunny in Oslo"))
         assert made.of("mcp_tool_call_completed")[0].item.approval_request_id == request.item.item_id
         await made.session.approve(request)  # decided already

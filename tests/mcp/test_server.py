@@ -20,6 +20,7 @@ from voxwire import (
     McpToolError,
     MissingExtraError,
     NotConnectedError,
+    UserError,
 )
 from voxwire.errors import ConnectTimeout
 from voxwire.mcp.results import result_text, result_value
@@ -204,3 +205,58 @@ def test_no_secret_is_shown() -> None:
         repr(McpHttpServer("http://x/mcp?key=k", {"Authorization": "s"})) == "McpHttpServer('http://x/mcp')"
     )
     assert repr(McpStdioServer("/bin/x", env={"K": "s"})) == "McpStdioServer('x')"
+
+
+async def test_a_list_is_asked_for_again_by_itself(http_mcp: Any) -> None:
+    """Listing twice does no harm, so that nobody notices a connection that dropped meanwhile."""
+    async with McpHttpServer(http_mcp.url, cache_tools=False) as server:
+        connection = server._connection
+        assert connection is not None
+        asked: list[int] = []
+
+        async def once_broken(peer: Any) -> Any:
+            asked.append(connection.openings)
+            if len(asked) == 1:
+                raise ConnectionLost("dropped")
+            return await peer.list_tools()
+
+        assert len(await connection.request(once_broken, repeatable=True)) == 4
+        assert asked == [1, 2]
+    with pytest.raises(UserError, match="is closed; make a new one"):
+        await connection.open()
+
+
+async def test_a_legacy_server_that_forgot_the_session(http_mcp: Any) -> None:
+    """What older servers answer (404) after they were started anew counts as a dropped connection."""
+    import mcp_types
+    from mcp.shared.exceptions import MCPError
+
+    async with McpHttpServer(http_mcp.url) as server:
+        connection = server._connection
+        assert connection is not None
+        assert connection._peer is not None
+        for error in (
+            MCPError(mcp_types.INVALID_REQUEST, "Session terminated"),
+            MCPError(mcp_types.CONNECTION_CLOSED, "Connection closed"),
+            OSError("reset"),
+        ):
+
+            async def broken(name: str, arguments: Any, error: Exception = error) -> Any:
+                raise error
+
+            connection._peer._client = type("Client", (), {"call_tool": staticmethod(broken)})  # type: ignore[attr-defined]
+            with pytest.raises(ConnectionLost):
+                await server.call_tool("add", {"a": 1, "b": 2})
+            assert await text(server, "add", a=1, b=2) == "3"  # connected again
+        connection._peer._client = type(  # type: ignore[attr-defined]
+            "Client",
+            (),
+            {"call_tool": staticmethod(lambda name, arguments: _raise(MCPError(-32602, "no such tool")))},
+        )
+        with pytest.raises(McpToolError, match="no such tool") as caught:
+            await server.call_tool("add")
+        assert caught.value.code == -32602
+
+
+async def _raise(error: Exception) -> None:
+    raise error

@@ -102,7 +102,7 @@ def as_hosted_tool(value: object) -> HostedMcpTool | None:
     """
     if isinstance(value, HostedMcpTool):
         return value
-    config = value if isinstance(value, Mapping) else getattr(value, "tool_config", None)
+    config: object = getattr(value, "tool_config", value)
     if not isinstance(config, Mapping) or cast("Mapping[str, Any]", config).get("type") != "mcp":
         return None
     if callable(getattr(value, "on_approval_request", None)):

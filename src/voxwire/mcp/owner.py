@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from ..errors import ConnectionLost
 
@@ -108,6 +108,7 @@ class ContextTask(Generic[T]):
 
 def root_cause(error: BaseException) -> BaseException:
     """The first error inside exception groups."""
-    while isinstance(error, BaseExceptionGroup) and error.exceptions:
-        error = error.exceptions[0]
+    # By attribute: what `isinstance` would tell a type checker of a group is "of unknown errors".
+    while inner := cast("tuple[BaseException, ...]", getattr(error, "exceptions", ())):
+        error = inner[0]
     return error

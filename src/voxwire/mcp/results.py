@@ -91,7 +91,7 @@ def _text(block: Mapping[str, Any]) -> str:
 
 
 def _resource(given: object) -> str:
-    resource = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {}
+    resource = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
     text = resource.get("text")
     if isinstance(text, str):
         return text

@@ -113,7 +113,7 @@ class McpRunner:
                 f"'{given}' is not among the URLs that this server may contact. Start it with --mcp-allow URL, "
                 "or mcp_servers=[URL]."
             )
-        headers = {str(name): str(value) for name, value in (server.get("headers") or {}).items()}
+        headers = dict(cast("Mapping[str, str]", server.get("headers") or {}))
         if server.get("authorization"):
             headers["Authorization"] = f"Bearer {server['authorization']}"
         # Two configurations of one server are two clients of it: they may have different rights.

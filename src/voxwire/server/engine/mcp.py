@@ -91,8 +91,15 @@ class McpSide:
                 self._list(label, server)
 
     def _list(self, label: str, server: Mapping[str, Any]) -> None:
-        wire = {"object": "realtime.item", "type": "mcp_list_tools", "server_label": label, "tools": []}
-        item = ServerItem({"id": self._out.new_id("mcpl_"), **wire})
+        item = ServerItem(
+            {
+                "id": self._out.new_id("mcpl_"),
+                "object": "realtime.item",
+                "type": "mcp_list_tools",
+                "server_label": label,
+                "tools": [],
+            }
+        )
         try:
             previous = self._conversation.insert(item)
         except ClientError as error:
