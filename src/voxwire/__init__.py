@@ -116,6 +116,7 @@ if TYPE_CHECKING:
     from .session.events import TransportEvent as TransportEvent
     from .session.metrics import SessionMetrics as SessionMetrics
     from .session.session import RealtimeSession as RealtimeSession
+    from .session.telemetry import instrument as instrument
     from .tools import BackgroundResult as BackgroundResult
     from .tools import FunctionTool as FunctionTool
     from .tools import RunContext as RunContext
@@ -233,6 +234,7 @@ _HOME = {
     "TransportEvent": "session.events",
     "SessionMetrics": "session.metrics",
     "RealtimeSession": "session.session",
+    "instrument": "session.telemetry",
     "FunctionTool": "tools",
     "RunContext": "tools",
     "default_error_message": "tools",
