@@ -186,6 +186,26 @@ async def test_a_new_connection_begins_in_silence(stage: Any) -> None:
     await stage.answered("c2")
 
 
+async def test_a_tool_that_closes_its_session_needs_no_words(stage: Any) -> None:
+    finish = asyncio.Event()
+
+    @tool(progress="Goodbye.", progress_after=0.0)
+    async def hang_up(context: RunContext[Any]) -> str:
+        await context.session.close()
+        await finish.wait()
+        return "done"
+
+    await stage.connect(RealtimeAgent("A", tools=[hang_up]), listen=("error",))
+    stage.start()
+    stage.call("hang_up")
+    await stage.until(lambda: stage.session.status == "disconnected")
+    await some_turns()
+    finish.set()
+    await stage.settled()
+    assert words(stage) == []
+    assert stage.seen == []
+
+
 @pytest.mark.parametrize("after", [-1, float("nan")])
 def test_the_wait_is_checked(after: float) -> None:
     with pytest.raises(UserError, match="progress_after of tool 'slow' must be 0 s or more"):

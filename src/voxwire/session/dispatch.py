@@ -220,7 +220,7 @@ class Dispatcher:
 
     async def _result(self, job: _Job, tool: FunctionTool[..., Any], context: RunContext[Any]) -> ToolResult:
         job.interruptible = True
-        speaking = self._speak(tool, context)
+        speaking = self.progress.start(tool, context)
         try:
             return await run_tool(tool, context, job.call.arguments, timeout=self._options.timeout)
         except asyncio.CancelledError:
@@ -235,11 +235,6 @@ class Dispatcher:
             task = asyncio.current_task()
             if task is not None and job.ledger.state(job.call.call_id) == "cancelling":
                 task.uncancel()  # that cancellation was meant for the tool
-
-    def _speak(self, tool: FunctionTool[..., Any], context: RunContext[Any]) -> asyncio.Task[None] | None:
-        if tool.progress is None:
-            return None
-        return asyncio.get_running_loop().create_task(self.progress.speak(tool, context))
 
     async def _hand_over(self, job: _Job, entry: Handoff) -> ToolResult:
         agent = job.snapshot.agent

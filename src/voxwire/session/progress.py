@@ -91,34 +91,43 @@ class ProgressSpeech:
         self.reset()
 
     def reset(self) -> None:
-        """A new connection."""
+        """The connection is over: whoever waited on it need not speak."""
         self._floor = Floor()
-        self._done = RecentSet(REMEMBERED)
+        self._spoken = RecentSet(REMEMBERED)
+        self._changed.set()
 
     def note(self, event: TransportEventBase) -> None:
         """The transport said something."""
         self._floor.note(event, _now())
         self._changed.set()
 
-    async def speak(self, tool: FunctionTool[..., Any], context: RunContext[Any]) -> None:
-        """Wait until it has been quiet for too long, then ask for the words; cancelled when the tool is done.
+    def start(self, tool: FunctionTool[..., Any], context: RunContext[Any]) -> asyncio.Task[None] | None:
+        """A tool begins: once it has been quiet for too long, ask for its words. To be cancelled when it is done.
 
         Calls of one response share one word.
         """
+        if tool.progress is None:
+            return None
+        speaking = self._speak(tool, context, self._spoken, _now())
+        return asyncio.get_running_loop().create_task(speaking)
+
+    async def _speak(
+        self, tool: FunctionTool[..., Any], context: RunContext[Any], spoken: RecentSet, begun: float
+    ) -> None:
         call = context.call
-        if tool.progress is None or call is None:
+        turn = (call.response_id or call.call_id) if call is not None else ""
+        await self._silence(begun, tool.progress_after)
+        if turn in spoken:
             return
-        await self._silence(_now(), tool.progress_after)
-        if (turn := call.response_id or call.call_id) in self._done:
-            return
-        self._done.add(turn)
+        spoken.add(turn)
         try:
             words: object = tool.progress
             if callable(words):
                 words = await call_function(words, context)
                 # It may have taken its time.
                 await self._silence(_now(), 0.0)
-            if isinstance(words, str) and words.strip():
+            # Each connection has a set of its own.
+            if spoken is self._spoken and isinstance(words, str) and words.strip():
                 await self._request(progress_response(words))
         except Exception as error:  # noqa: BLE001 - the tool goes on
             error.add_note(f"in the progress of tool {tool.name!r}")
