@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ..agent import RealtimeAgent
 from ..errors import ConnectError, NotConnectedError
 from ..protocol.config import merge_wire
 from ..tools.context import RunContext
+from ..tools.function import FunctionTool
 from ..transports.base import RealtimeTransportLayer
+from .asking import Asking, Question
 from .config import AgentSettings, agent_settings, agent_update, tools_update
 from .events import AgentHandoff
 from .mcp_session import McpSession
@@ -47,6 +49,7 @@ class AgentSession(McpSession):
         self._user_context = context
         self._user_config = config
         self._turns = Turns()
+        self._asking = Asking(self)
         self._configured: dict[str, Any] = {}
         """What the service was told, as far as is known here."""
         self._epoch: int = 0
@@ -87,6 +90,47 @@ class AgentSession(McpSession):
         if self._transport.status != "connected":
             raise NotConnectedError(f"the session is {self._transport.status}; call connect() first")
         await self.hand_over(self.current_agent, agent)
+
+    async def ask(
+        self,
+        question: Question,
+        *,
+        output_type: Any = None,
+        instructions: str | None = None,
+        tools: Sequence[FunctionTool[..., Any]] = (),
+        with_history: bool = False,
+        timeout: float | None = 60.0,
+    ) -> Any:
+        """Ask the model something beside the conversation, which neither sees nor hears of it.
+
+        The answer is text, made while the agent may be speaking; several questions can be asked at once.
+        Cancelling the caller cancels the answer.
+
+        Args:
+            question: a text, an item of the wire, or several items (also of a history).
+            output_type: a type pydantic can read (a model, a dataclass, `list[str]`): the answer is one of these.
+            instructions: instead of the agent's.
+            tools: what the model may call for it; none of the agent's.
+            with_history: whether the model sees the conversation so far.
+            timeout: seconds until the answer, with all tools and a second attempt.
+
+        Returns:
+            The text, or a value of `output_type`.
+
+        Raises:
+            ProviderError: the service refused, failed or did not answer in time (code `ask_timeout`).
+            ModelBehaviorError: the answer is no `output_type`, and the second one was none either.
+            UserError: a tool needs approval, or too many questions are open.
+            NotConnectedError, ConnectionLost: there is no connection any more.
+        """
+        return await self._asking.ask(
+            question,
+            output_type=output_type,
+            instructions=instructions,
+            tools=tools,
+            with_history=with_history,
+            timeout=timeout,
+        )
 
     async def refresh_tools(self) -> None:
         """Look again at which tools and handoffs of the current agent are enabled, and tell the service.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
@@ -231,10 +232,8 @@ class Asking:
 
 
 async def _quietly(sending: Coroutine[Any, Any, None]) -> None:
-    try:
+    with contextlib.suppress(ConnectionLost, UserError):  # with the connection, the response is gone as well
         await sending
-    except (ConnectionLost, UserError):
-        pass  # with the connection, the response is gone as well
 
 
 def _refuse_tools(tools: Sequence[FunctionTool[..., Any]]) -> None:

@@ -33,6 +33,7 @@ from .dispatch import Dispatcher
 from .events import AgentEnd, AgentStart
 from .guardrails import Guardrails
 from .permission import ToolOptions
+from .seeding import HistoryLike, read_history, seed
 from .turns import final_text
 
 __all__ = ["RealtimeSession"]
@@ -57,6 +58,7 @@ class RealtimeSession(AgentSession):
         context: any object of yours; tools find it as `RunContext.context`.
         config: settings beyond the agent's, a `SessionConfig` or a dict with the wire's names. They
             are laid over the defaults; its voice wins over an agent's.
+        history: what every conversation begins with: items, or what `export_history()` gave.
         history_store_audio: keep base64 audio in history items.
         tracing_disabled, workflow_name, group_id, trace_metadata: how the service traces the session.
         tool_timeout: seconds a tool may run that has no limit of its own.
@@ -84,6 +86,7 @@ class RealtimeSession(AgentSession):
         url: str | None = None,
         context: Any = None,
         config: ConfigLike | None = None,
+        history: HistoryLike | None = None,
         history_store_audio: bool = False,
         tracing_disabled: bool = False,
         workflow_name: str | None = None,
@@ -118,6 +121,7 @@ class RealtimeSession(AgentSession):
             config=user_config(coerce_config(config), model),
             automatic_mcp_response=automatically_trigger_response_for_mcp_tool_calls,
         )
+        self._history = read_history(history)
         self._api_key = api_key
         self._url = url
         self._tracing = TracingOptions(tracing_disabled, workflow_name, group_id, trace_metadata)
@@ -188,12 +192,15 @@ class RealtimeSession(AgentSession):
         model: str | None = None,
         url: str | None = None,
         call_id: str | None = None,
+        history: HistoryLike | None = None,
     ) -> None:
-        """Connect; instructions and tools are in force when it returns.
+        """Connect; instructions and tools are in force, and the history is there, when it returns.
 
         Args:
             api_key, model, url: instead of those given to the session.
             call_id: attach to this call of the service.
+            history: what to begin with, instead of that given to the session; `()` for nothing. An item
+                that the service refuses is an `error` event.
 
         Raises:
             UserError: if it is connected already, or the agent or a setting cannot be used; then
@@ -204,6 +211,7 @@ class RealtimeSession(AgentSession):
         status = "connecting" if self._attempt is not None else self._transport.status
         if status != "disconnected":
             raise UserError(f"the session is {status} already; close it before connecting again")
+        beginning = self._history if history is None else read_history(history)
         self._epoch += 1
         epoch = self._attempt = self._epoch
         self._over.clear()
@@ -216,6 +224,7 @@ class RealtimeSession(AgentSession):
             self._turns.reset(snapshot)
             self._hosted_mcp.reset(self._configured)
             self._meter.attach()
+            self._clock.attach()
             self._guardrails.attach(self._initial_agent, self._configured)
             self._relay.attach()
             await self._transport.connect(
@@ -225,6 +234,8 @@ class RealtimeSession(AgentSession):
                 call_id=call_id,
                 initial_session_config=self._configured,
             )
+            self._check(epoch)
+            await seed(self._transport, beginning)
             self._check(epoch)
         except BaseException:
             if epoch == self._epoch:
@@ -240,6 +251,7 @@ class RealtimeSession(AgentSession):
         self._attempt = None
         self._dispatcher.stop()
         self._guardrails.stop()
+        self._asking.stop()
         self._stop_mcp()
         self._over.set()
 
@@ -254,6 +266,7 @@ class RealtimeSession(AgentSession):
             await self._local_mcp.wait_stopped()
             self._relay.detach()
             self._meter.detach()
+            self._clock.detach()
             self._listeners.end_streams()
 
     async def wait_closed(self) -> ConnectionChange | None:
@@ -275,6 +288,8 @@ class RealtimeSession(AgentSession):
     # -- what the transport says ----------------------------------------------------------
 
     def _turn_started(self, event: TurnStarted) -> None:
+        if self._asking.turn_started(event):
+            return
         self._dispatcher.progress.note(event)
         self._hosted_mcp.turn_started(event.response_id)
         snapshot = self._turns.started(event.response_id)
@@ -283,6 +298,8 @@ class RealtimeSession(AgentSession):
             self.emit(AgentStart(self._context_of(agent), agent, event.response_id))
 
     def _turn_done(self, event: TurnDone) -> None:
+        if self._asking.turn_done(event):
+            return
         self._dispatcher.progress.note(event)
         self._dispatcher.response_done(event.response_id)
         self._hosted_mcp.turn_done(event)
@@ -293,6 +310,8 @@ class RealtimeSession(AgentSession):
             self.emit(AgentEnd(context, agent, event.response_id, text, event.status))
 
     def _function_call(self, call: FunctionCall) -> None:
+        if self._asking.owns(call.response_id):
+            return
         snapshot = self._turns.caller(call.response_id, call.tool_name)
         if snapshot is not None:
             self._dispatcher.function_call(call, snapshot)
