@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import Any, Self
 
 import pytest
 
 from voxwire import (
     ConnectError,
+    ConnectionLost,
     FunctionCall,
     McpHttpServer,
     McpStdioServer,
@@ -186,6 +188,33 @@ async def test_an_agent_brings_its_servers(http_mcp: Any) -> None:
         await talk.session.connect()
         await talk.session.update_agent(second)
         assert await talk.call("add", "c2", a=1, b=1) == "2"
+
+
+async def test_closing_while_servers_are_being_connected(http_mcp: Any) -> None:
+    silent = McpStdioServer(sys.executable, ["-c", "import sys; sys.stdin.read()"], name="silent")
+    quick = McpHttpServer(http_mcp.url)
+    made = Talk(RealtimeAgent("A", mcp_servers=[quick, silent]))
+    connecting = asyncio.ensure_future(made.session.connect())
+    await until(lambda: quick.connected)
+    await made.session.close()
+    with pytest.raises(ConnectionLost, match="was closed"):
+        await connecting
+    assert not quick.connected
+    assert not silent.connected
+    assert made.transport.calls == ()
+
+
+async def test_a_connect_that_is_cancelled_leaves_nothing_open(http_mcp: Any) -> None:
+    silent = McpStdioServer(sys.executable, ["-c", "import sys; sys.stdin.read()"], name="silent")
+    quick = McpHttpServer(http_mcp.url)
+    made = Talk(RealtimeAgent("A", mcp_servers=[quick, silent]))
+    connecting = asyncio.ensure_future(made.session.connect())
+    await until(lambda: quick.connected)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    await made.session.close()
+    assert not quick.connected
 
 
 async def test_computing_a_configuration_leaves_nothing_open(http_mcp: Any) -> None:

@@ -20,7 +20,6 @@ from voxwire import (
     McpToolError,
     MissingExtraError,
     NotConnectedError,
-    UserError,
 )
 from voxwire.errors import ConnectTimeout
 from voxwire.mcp.results import result_text, result_value
@@ -222,7 +221,7 @@ async def test_a_list_is_asked_for_again_by_itself(http_mcp: Any) -> None:
 
         assert len(await connection.request(once_broken, repeatable=True)) == 4
         assert asked == [1, 2]
-    with pytest.raises(UserError, match="is closed; make a new one"):
+    with pytest.raises(ConnectionLost, match="was closed"):
         await connection.open()
 
 

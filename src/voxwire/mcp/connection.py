@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from ..errors import ConnectError, ConnectionLost, ConnectTimeout, UserError, VoxwireError
+from ..errors import ConnectError, ConnectionLost, ConnectTimeout, VoxwireError
 from .owner import ContextTask
 from .sdk import Peer
 
@@ -82,7 +82,7 @@ class McpConnection:
     async def _current(self) -> ContextTask[Peer]:
         async with self._changing:
             if self._closed:
-                raise UserError(f"MCP server {self._name!r} is closed; make a new one")
+                raise ConnectionLost(f"MCP server {self._name!r} was closed")
             if self._task is not None and self._peer is not None:
                 if not self._task.ended and not self._peer.lost:
                     return self._task

@@ -50,11 +50,15 @@ class ContextTask(Generic[T]):
 
         Raises:
             TimeoutError: it took longer.
+            ConnectionLost: `close()` was called meanwhile.
             Whatever entering raises.
         """
         try:
             async with asyncio.timeout(timeout):
-                return await asyncio.shield(self._ready)
+                await asyncio.wait({self._ready})
+                if self._ready.cancelled():
+                    raise ConnectionLost("it was closed while it was being connected")
+                return self._ready.result()
         except BaseException:
             await self.close(grace=0)
             raise

@@ -96,8 +96,13 @@ class LocalMcp:
             # One that is being let go of could look as if it were somebody else's.
             await self.wait_stopped()
             task = ContextTask(_connected(server), f"voxwire session mcp {server_name(server)}")
-            await task.entered(None)  # servers have limits of their own
-            self._held[key] = task
+            self._held[key] = task  # so that stop() finds it, too
+            try:
+                await task.entered(None)  # servers have limits of their own
+            except BaseException:
+                if self._held.get(key) is task:
+                    del self._held[key]
+                raise
 
     def stop(self) -> None:
         """The session is over: let go of the servers, which takes a moment; see `wait_stopped`."""
