@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from voxwire import MissingExtraError, OpenAIRealtimeWebSocket
-from voxwire.integrations.openai_agents import as_realtime_model
 from voxwire.server import EmbeddedServer
 from voxwire.server.speech.responder_script import ScriptResponder
 
@@ -132,9 +129,3 @@ async def test_the_code_of_the_guide_runs(interop_python: Path, run_program: Any
     script = tmp_path / "block.py"
     script.write_text(block, encoding="utf-8")
     assert (await run_program(interop_python, script, env={"PYTHONPATH": str(ROOT / "src")})).lines == []
-
-
-def test_without_openai_agents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "agents.realtime", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'voxwire\[openai-agents\]'"):
-        as_realtime_model(OpenAIRealtimeWebSocket())
