@@ -239,8 +239,11 @@ class RealtimeEngine:
         """What to know about an item before the service shows it."""
         item = mapping(event, "item")
         item_id, call_id = item.get("id"), item.get("call_id")
-        if event.get("previous_item_id") == "root" and isinstance(item_id, str):
-            self.put_first.add(item_id)
+        if isinstance(item_id, str):
+            if event.get("previous_item_id") == "root":
+                self.put_first.add(item_id)
+            else:
+                self.put_first.discard(item_id)
         if item.get("type") == "function_call" and isinstance(call_id, str):
             self.calls.forget([call_id])
 

@@ -110,7 +110,7 @@ def item_truncated(engine: RealtimeEngine, event: WireEvent, out: list[Action], 
 def item_deleted(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`conversation.item.deleted`."""
     item_id = string(event, "item_id")
-    engine.put_first.discard(item_id)
+    # Not its mark in `put_first`: that is for the create that follows, when a first item is changed.
     engine.awaiting_heard.discard(item_id)
     if engine.history.delete(item_id):
         out.append(Emit(ItemDeleted(item_id)))
