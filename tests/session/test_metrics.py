@@ -30,6 +30,7 @@ from voxwire import (
     tool,
 )
 from voxwire.audio import PacedSink
+from voxwire.protocol.audio_gate import HoldBack
 from voxwire.server import EmbeddedServer
 from voxwire.server.speech.responder_script import ScriptResponder
 from voxwire.session.cost import MAX_MODELS, OTHERS, CostMeter
@@ -301,4 +302,30 @@ async def test_late_audio_of_an_interrupted_reply_is_counted() -> None:
         assert turn.dropped_ms == pytest.approx(900, abs=1)
         assert turn.truncated_ms == pytest.approx(100, abs=60)
         assert session.metrics.dropped_ms == turn.dropped_ms
+        await session.close()
+
+
+async def test_a_turn_whose_audio_is_held_back_ends_when_that_was_heard() -> None:
+    async with ScriptedServer() as server, asyncio.timeout(20):
+        session = RealtimeSession(A, transport="websocket", url=server.url, model="m", api_key="k")
+        turns: asyncio.Queue[TurnMetrics] = asyncio.Queue()
+        session.on("turn_metrics", turns.put_nowait)
+        transport = session.transport
+        transport.hold_back_audio(HoldBack())
+        connecting = asyncio.ensure_future(session.connect())
+        service = await server.accept()
+        await service.greet()
+        await connecting
+        done = asyncio.Event()
+        session.once("turn_done", lambda _event: done.set())
+        for event in response_events(response_id="r1", item_id="i1", audio=bytes(4800), text="words"):
+            await service.send(event)
+        await done.wait()
+        assert transport.holds_audio  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        assert turns.empty()
+        transport.release_audio("r1")
+        turn = await turns.get()
+        assert turn.first_heard_ms is not None
+        assert turn.duration_ms >= turn.first_heard_ms + 99
         await session.close()

@@ -190,6 +190,8 @@ class SessionMeter:
     def _turn_done(self, event: TurnDone) -> None:
         self._counts["responses"] += 1
         self._note_dropped()
+        if getattr(self._host.transport, "holds_audio", False):
+            self.turns.playback_started()  # it will be heard, or its reply interrupted
         self._finish(self.turns.response_done(event, self._now()))
 
     def _used(self, event: UsageUpdate) -> None:

@@ -257,6 +257,11 @@ class EngineShell(RealtimeTransportLayer):
         """Never play what is held of this response; see `RealtimeTransportLayer`."""
         self._perform(self._engine.withhold_audio(response_id, self._now()))
 
+    @property
+    def holds_audio(self) -> bool:
+        """Whether output audio is being held back right now; see `hold_back_audio`."""
+        return bool(self._engine.gate)
+
     async def interrupt_response(
         self, response_id: str, *, generation: bool = True, playback: bool = True
     ) -> None:
