@@ -57,16 +57,13 @@ async def main() -> None:
                     for call in transport.calls
                     if call.method == "send_function_call_output"
                 }
-    print(
-        json.dumps(
-            {
-                "tools": [entry["name"] for entry in tools],
-                "outputs": outputs,
-                "asked": asked,
-                "closed": server.session is None,
-            }
-        )
-    )
+    result = {
+        "tools": [entry["name"] for entry in tools],
+        "outputs": outputs,
+        "asked": asked,
+        "closed": server.session is None,
+    }
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 asyncio.run(main())
