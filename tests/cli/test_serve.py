@@ -236,3 +236,10 @@ async def test_it_serves_in_this_process_until_it_is_told_to_stop(capsys: pytest
     os.kill(os.getpid(), signal.SIGINT)
     await task
     assert capsys.readouterr().out == "Stopping.\n"
+
+
+def test_mcp_servers() -> None:
+    url = "https://example.com/mcp"
+    assert make_options(ServeOptions(mcp_servers=[url])).mcp_servers == (url,)
+    with pytest.raises(ConfigError, match=r"mcp_servers holds 'example\.com'"):
+        make_options(ServeOptions(mcp_servers=["example.com"]))
