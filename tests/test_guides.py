@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
-PAGES = {"mcp.md": 2, "metrics.md": 3, "tools.md": 3}
+PAGES = {"history.md": 3, "mcp.md": 2, "metrics.md": 3, "recording.md": 2, "tools.md": 3}
 """Page -> how many blocks of code it has, so that none is lost by a misspelt fence."""
 
 
@@ -30,5 +30,5 @@ def test_a_block_runs(page: str, number: int, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
     script.write_text(blocks(page)[number], encoding="utf-8")
     command = [sys.executable, "-W", "error", script]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

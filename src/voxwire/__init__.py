@@ -104,6 +104,8 @@ if TYPE_CHECKING:
     from .protocol.unset import UNSET as UNSET
     from .protocol.usage import Usage as Usage
     from .session.approvals import ToolErrorFormatterArgs as ToolErrorFormatterArgs
+    from .recording import Recorder as Recorder
+    from .recording import Redaction as Redaction
     from .session.events import AgentEnd as AgentEnd
     from .session.events import AgentHandoff as AgentHandoff
     from .session.events import AgentStart as AgentStart
@@ -116,6 +118,8 @@ if TYPE_CHECKING:
     from .session.events import TransportEvent as TransportEvent
     from .session.metrics import SessionMetrics as SessionMetrics
     from .session.session import RealtimeSession as RealtimeSession
+    from .session.transcription import Transcript as Transcript
+    from .session.transcription import TranscriptionSession as TranscriptionSession
     from .session.telemetry import instrument as instrument
     from .tools import BackgroundResult as BackgroundResult
     from .tools import FunctionTool as FunctionTool
@@ -223,6 +227,8 @@ _HOME = {
     "UserTranscriptDelta": "protocol.transport_events",
     "UNSET": "protocol.unset",
     "Usage": "protocol.usage",
+    "Recorder": "recording",
+    "Redaction": "recording",
     "AgentEnd": "session.events",
     "AgentHandoff": "session.events",
     "AgentStart": "session.events",
@@ -235,6 +241,8 @@ _HOME = {
     "SessionMetrics": "session.metrics",
     "RealtimeSession": "session.session",
     "instrument": "session.telemetry",
+    "Transcript": "session.transcription",
+    "TranscriptionSession": "session.transcription",
     "FunctionTool": "tools",
     "RunContext": "tools",
     "default_error_message": "tools",
