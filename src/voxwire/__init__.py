@@ -103,9 +103,9 @@ if TYPE_CHECKING:
     from .protocol.transport_events import UserTranscriptDelta as UserTranscriptDelta
     from .protocol.unset import UNSET as UNSET
     from .protocol.usage import Usage as Usage
-    from .session.approvals import ToolErrorFormatterArgs as ToolErrorFormatterArgs
     from .recording import Recorder as Recorder
     from .recording import Redaction as Redaction
+    from .session.approvals import ToolErrorFormatterArgs as ToolErrorFormatterArgs
     from .session.events import AgentEnd as AgentEnd
     from .session.events import AgentHandoff as AgentHandoff
     from .session.events import AgentStart as AgentStart
@@ -118,9 +118,9 @@ if TYPE_CHECKING:
     from .session.events import TransportEvent as TransportEvent
     from .session.metrics import SessionMetrics as SessionMetrics
     from .session.session import RealtimeSession as RealtimeSession
+    from .session.telemetry import instrument as instrument
     from .session.transcription import Transcript as Transcript
     from .session.transcription import TranscriptionSession as TranscriptionSession
-    from .session.telemetry import instrument as instrument
     from .tools import BackgroundResult as BackgroundResult
     from .tools import FunctionTool as FunctionTool
     from .tools import RunContext as RunContext
