@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Put this client event on the wire."""
+    """Put this event on the wire."""
 
     event: dict[str, Any]
 

@@ -1,4 +1,7 @@
-"""What the server engine tells its shell to do, in this order and without awaiting in between."""
+"""What the server engine tells its shell to do, in this order and without awaiting in between.
+
+Sending and timers are the client engine's own actions.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ...protocol.actions import CancelTimer, Send, SetTimer
 from ...protocol.formats import AudioFormat
 from ..speech.base import ResponseRequest
 
@@ -27,13 +31,6 @@ __all__ = [
     "StartResponse",
     "StartTranscription",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Put this server event on the wire."""
-
-    event: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +128,6 @@ class CancelMcp:
     """Stop this listing or call; nobody waits for it."""
 
     item_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetTimer:
-    """Call `engine.timer(name, now)` at `at` (s, the clock of `now`); replaces one of the same name."""
-
-    name: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
-    """Forget the timer of this name, if there is one."""
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
