@@ -16,10 +16,11 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ..errors import ConfigError, ConnectError, MissingExtraError, UserError
+from ..errors import ConfigError, ConnectError, MissingExtraError
 from .base import CarrierClosed, CarrierReceiver, CarrierRequest
 from .flow import MAX_UNSENT_BYTES, Inbox, SendGate, closing_words, lost
 from .refusal import endpoint, refused, timed_out, unreachable
+from .socket import SocketCarrier
 
 __all__ = ["PicowsCarrier"]
 
@@ -27,15 +28,11 @@ _TEXT, _BINARY, _CONT, _CLOSE = 1, 2, 0, 8
 _LONG_BYTES = 32 * 1024
 
 
-class PicowsCarrier:
+class PicowsCarrier(SocketCarrier):
     """One WebSocket client connection. Redirects are not followed.
 
     `proxy=True` takes the environment's proxy, as `websockets` does.
     """
-
-    def __init__(self) -> None:
-        self._link: Any = None  # of `_listener_class()`, which exists once picows is imported
-        self._used = False
 
     async def open(self, request: CarrierRequest, receiver: CarrierReceiver, /) -> None:
         """Connect; see `Carrier.open`.
@@ -44,9 +41,7 @@ class PicowsCarrier:
             MissingExtraError: if `picows` is not installed.
             ConfigError: if the URL or the proxy cannot be used.
         """
-        if self._used:
-            raise UserError("a carrier is used once; make a new one to connect again")
-        self._used = True
+        self._use()
         where = endpoint(request.url)
         try:
             async with asyncio.timeout(request.open_timeout):
@@ -56,36 +51,6 @@ class PicowsCarrier:
         if self._link is None:  # what picows makes of a connection that ends before the handshake does
             raise ConnectError(f"cannot connect to {where}: it hung up during the handshake")
         self._link.start()
-
-    def send(self, text: str, /) -> None:
-        """Queue one text message; see `Carrier.send`.
-
-        More than 64 MiB that the peer does not read drop the connection.
-        """
-        if self._link is None:
-            raise lost(None)
-        self._link.write_text(text)
-
-    async def drain(self) -> None:
-        """Return once less than 32 KiB wait to be sent."""
-        if self._link is None:
-            raise lost(None)
-        await self._link.gate.wait()
-
-    def pause_reading(self) -> None:
-        """Stop delivering; no pong is expected meanwhile, since none is read."""
-        if self._link is not None:
-            self._link.inbox.pause()
-
-    def resume_reading(self) -> None:
-        """Deliver again."""
-        if self._link is not None:
-            self._link.inbox.resume()
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye and wait for the peer's, at most `close_timeout`; then cut the connection."""
-        if self._link is not None:
-            await self._link.leave(code, reason)
 
     async def _connect(self, request: CarrierRequest, receiver: CarrierReceiver, where: str) -> None:
         try:

@@ -16,20 +16,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ConfigError, MissingExtraError, UserError
+from ..errors import ConfigError, MissingExtraError
 from .base import CarrierClosed, CarrierReceiver, CarrierRequest
 from .flow import MAX_UNSENT_BYTES, Inbox, SendGate, closing_words, lost
 from .refusal import endpoint, refused, timed_out, unreachable
+from .socket import SocketCarrier
 
 __all__ = ["WebSocketCarrier"]
 
 
-class WebSocketCarrier:
+class WebSocketCarrier(SocketCarrier):
     """One WebSocket client connection, without compression. Redirects are not followed."""
-
-    def __init__(self) -> None:
-        self._link: Any = None  # of `_connection_class()`, which exists once websockets is imported
-        self._used = False
 
     async def open(self, request: CarrierRequest, receiver: CarrierReceiver, /) -> None:
         """Connect; see `Carrier.open`.
@@ -38,41 +35,9 @@ class WebSocketCarrier:
             MissingExtraError: if `websockets` is not installed.
             ConfigError: if the URL or the proxy cannot be used.
         """
-        if self._used:
-            raise UserError("a carrier is used once; make a new one to connect again")
-        self._used = True
+        self._use()
         await self._connect(request, receiver, endpoint(request.url))
         self._link.inbox.opened()
-
-    def send(self, text: str, /) -> None:
-        """Queue one text message; see `Carrier.send`.
-
-        More than 64 MiB that the peer does not read drop the connection.
-        """
-        if self._link is None:
-            raise lost(None)
-        self._link.write_text(text)
-
-    async def drain(self) -> None:
-        """Return once less than 32 KiB wait to be sent."""
-        if self._link is None:
-            raise lost(None)
-        await self._link.gate.wait()
-
-    def pause_reading(self) -> None:
-        """Stop delivering; keepalive rests meanwhile, since pongs are not read either."""
-        if self._link is not None:
-            self._link.inbox.pause()
-
-    def resume_reading(self) -> None:
-        """Deliver again."""
-        if self._link is not None:
-            self._link.inbox.resume()
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye and wait for the peer's, at most `close_timeout`; then cut the connection."""
-        if self._link is not None:
-            await self._link.leave(code, reason)
 
     async def _connect(self, request: CarrierRequest, receiver: CarrierReceiver, where: str) -> None:
         try:
