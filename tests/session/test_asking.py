@@ -15,7 +15,10 @@ from voxwire import (
     ConnectionLost,
     ErrorEvent,
     FunctionCall,
+    GuardrailResult,
+    GuardrailTripped,
     ModelBehaviorError,
+    OutputGuardrail,
     ProviderError,
     RealtimeAgent,
     RealtimeSession,
@@ -359,3 +362,27 @@ async def test_beside_a_running_response_over_a_real_socket() -> None:
             assert found == "means ba"
             assert counted == "3 items"
             assert [item.item_id for item in session.history] == [item.item_id for item in before]
+
+
+async def test_guardrails_watch_what_the_user_hears_not_what_was_asked_beside_it() -> None:
+    async with EmbeddedServer(
+        responder=Clerk(), synthesizer="tone", transcriber="none", vad="energy"
+    ) as server:
+        looked_at: list[str] = []
+
+        def nothing_passes(text: str, _context: Any) -> GuardrailResult:
+            looked_at.append(text)
+            return GuardrailResult(tripped=True)
+
+        session = RealtimeSession(
+            RealtimeAgent("Ava"),
+            url=server.url,
+            api_key="k",
+            transport="websocket",
+            output_guardrails=[OutputGuardrail("Nothing passes", nothing_passes)],
+        )
+        async with session:
+            tripped: list[GuardrailTripped] = []
+            session.on("guardrail_tripped", tripped.append)
+            assert await session.ask("How many?") == "1 items"
+            assert (looked_at, tripped, list(session.history)) == ([], [], [])

@@ -20,7 +20,7 @@ from ..transports.base import RealtimeTransportLayer
 from .answers import AnswerReader
 from .turns import final_text
 
-__all__ = ["Asking", "Host", "Question"]
+__all__ = ["Asking", "Host", "Question", "is_answer"]
 
 METADATA_KEY: Final = "voxwire_ask"
 """Where a response says which question it answers; the service gives metadata back."""
@@ -45,6 +45,17 @@ class Host(Protocol):
     def context(self) -> RunContext[Any]:
         """The run context, for tools."""
         ...
+
+
+def _mark(response: Mapping[str, Any]) -> str | None:
+    metadata: Any = response.get("metadata")
+    mark = cast("Mapping[str, Any]", metadata).get(METADATA_KEY) if isinstance(metadata, Mapping) else None
+    return mark if isinstance(mark, str) else None
+
+
+def is_answer(response: Mapping[str, Any]) -> bool:
+    """Whether a response of the wire answers a question, and is not the agent's turn."""
+    return _mark(response) is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -160,17 +171,14 @@ class Asking:
 
     def turn_started(self, event: TurnStarted) -> bool:
         """A response began; whether it answers a question."""
-        metadata: Any = event.response.get("metadata")
-        mark = (
-            cast("Mapping[str, Any]", metadata).get(METADATA_KEY) if isinstance(metadata, Mapping) else None
-        )
-        question = self._open.get(mark) if isinstance(mark, str) else None
+        mark = _mark(event.response)
+        question = self._open.get(mark) if mark is not None else None
         if question is None:
             return False
         question.response_id = event.response_id
         self._responses[event.response_id] = question
         if question.given_up:
-            del self._open[cast("str", mark)]
+            self._open.pop(str(mark), None)
             self._cancel(event.response_id)
         return True
 

@@ -46,6 +46,8 @@ class Connection:
         self.config = config
         self.runs = GuardrailRuns(settings.debounce_text_length, continuous=settings.hold_back_ms is not None)
         self.owners: OrderedDict[str, RealtimeAgent] = OrderedDict()
+        self.answers: set[str] = set()
+        """Responses to `session.ask`, which are not the agent's words to the user."""
         self.corrections = 0
         self.utterances = 0
         self.inputs = 0

@@ -25,6 +25,7 @@ from ..protocol.transport_events import (
 )
 from ..tools.calling import call as call_function
 from ..tools.context import RunContext
+from .asking import is_answer
 from .events import GuardrailTripped
 from .guardrail_asking import Trip, first_trip
 from .guardrail_host import MAX_OWNERS, Connection, GuardrailsHost
@@ -151,6 +152,8 @@ class Guardrails:
 
     def _output_of(self, response_id: str) -> tuple[RealtimeAgent, tuple[OutputGuardrail, ...]]:
         owners = self._connection.owners
+        if response_id in self._connection.answers:
+            return self._host.context.agent, ()
         agent = owners.get(response_id)
         if agent is None:
             snapshot = self._turns.owner(response_id)
@@ -164,6 +167,8 @@ class Guardrails:
         """A response began."""
         if not event.response_id:
             return  # its first words will say
+        if is_answer(event.response):
+            self._connection.answers.add(event.response_id)
         _, guardrails = self._output_of(event.response_id)
         if guardrails:
             self._connection.runs.started(event.response_id)
@@ -191,6 +196,7 @@ class Guardrails:
                 self._begin(check)
             if runs.all_passed(event.response_id):
                 self._release(event.response_id)
+        self._connection.answers.discard(event.response_id)
         if not event.response_id:
             self._connection.owners.pop("", None)
 
