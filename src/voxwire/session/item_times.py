@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ..protocol.formats import PCM16
 from ..protocol.history_export import ItemTimes
 from ..protocol.items import InputAudio, MessageItem
 from ..protocol.transport_events import (
@@ -39,11 +40,17 @@ class ItemClock:
         self._began = 0.0
         self._queue_end = 0.0
         self._speech_start_ms = 0
+        self._item_id = ""
+        """Whose audio arrives; its length is added up, and only looked at when somebody asks."""
+        self._item_begin = 0.0
+        self._item_bytes = 0
+        self._format = PCM16
         self._attached: list[tuple[str, Callable[[Any], None]]] = []
 
     @property
     def times(self) -> Mapping[str, ItemTimes]:
         """What is known, by item id."""
+        self._settle()
         return dict(self._times)
 
     def attach(self) -> None:
@@ -76,25 +83,41 @@ class ItemClock:
         if event.status == "connecting":
             self._times.clear()
             self._began = asyncio.get_running_loop().time()
-            self._queue_end = 0.0
+            self._silence()
 
     def _audio(self, event: AudioEvent) -> None:
-        now = self._now()
-        begin = max(now, self._queue_end)
-        self._queue_end = begin + event.format.duration_ms(len(event.data))
-        known = self._times.get(event.item_id)
-        self._put(event.item_id, known.begin_ms if known is not None else begin, self._queue_end)
+        if event.item_id == self._item_id:  # fifty times a second: no more than this
+            self._item_bytes += len(event.data)
+            return
+        self._settle()
+        self._item_id, self._format, self._item_bytes = event.item_id, event.format, len(event.data)
+        self._item_begin = max(self._now(), self._queue_end)
+
+    def _settle(self) -> None:
+        """Write down how long the audio is that has come."""
+        if self._item_id:
+            self._queue_end = self._item_begin + self._format.duration_ms(self._item_bytes)
+            known = self._times.get(self._item_id)
+            begin = known.begin_ms if known is not None else self._item_begin
+            self._put(self._item_id, begin, self._queue_end)
+
+    def _silence(self) -> None:
+        """The queue is empty: what comes next is heard at once."""
+        self._item_id = ""
+        self._queue_end = 0.0
 
     def _interrupted(self, event: AudioInterrupted) -> None:
+        self._settle()
         for cut in event.truncations:
             known = self._times.get(cut.item_id)
             if known is not None:
                 self._put(cut.item_id, known.begin_ms, known.begin_ms + cut.audio_end_ms)
-        self._queue_end = 0.0
+        self._silence()
 
     def _stopped(self, _event: AudioStopped) -> None:
+        self._settle()
+        self._silence()
         now = self._now()
-        self._queue_end = 0.0
         for item_id in reversed(self._times):
             begin, end, spoken = self._times[item_id]
             if not spoken or end is None or end <= now:
