@@ -109,9 +109,9 @@ async def test_a_slow_network_is_felt_by_the_sender(bench: Any) -> None:
         await asyncio.wait_for(talking, 5)
 
 
-async def test_the_base_needs_an_address() -> None:
-    with pytest.raises(NotImplementedError):
-        await OpenAIRealtimeBase(carrier=lambda: None).connect()  # type: ignore[arg-type, return-value]
+def test_the_base_needs_an_address() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        OpenAIRealtimeBase(carrier=lambda: None)  # type: ignore[abstract, arg-type, return-value]
 
 
 def test_ids_are_unique() -> None:

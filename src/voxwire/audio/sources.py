@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import math
 import os
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator
 
@@ -26,7 +27,7 @@ _STEP_MS = 100
 """How much audio is converted at a time, so that a long file never holds up the loop."""
 
 
-class _Generated:
+class _Generated(ABC):
     """Frames out of an iterator of bytes, with or without pacing."""
 
     def __init__(self, *, realtime: bool, frame_ms: float) -> None:
@@ -36,8 +37,8 @@ class _Generated:
         self.frame_ms = frame_ms
         self._closed = False
 
-    def _pieces(self, format: AudioFormat) -> Iterable[bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def _pieces(self, format: AudioFormat) -> Iterable[bytes]: ...
 
     async def frames(self, format: AudioFormat, /) -> AsyncIterator[bytes]:
         """The audio in `format`; a second call (after a reconnection) begins again."""

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import secrets
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
@@ -128,11 +129,11 @@ class OpenAIRealtimeBase(EngineShell):
 
     # -- connecting -----------------------------------------------------------------------
 
+    @abstractmethod
     def _request(
         self, key: str | None, *, url: str | None, call_id: str | None, model: str
     ) -> CarrierRequest:
         """Say where to connect, and how."""
-        raise NotImplementedError
 
     async def connect(
         self,
