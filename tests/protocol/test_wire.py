@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from voxwire.errors import MissingExtraError, UserError, WireError
 from voxwire.protocol import wire
-from voxwire.protocol.codec import STANDARD, Codec, fast_codec
+from voxwire.protocol.codec import STANDARD, Codec, default_codec, fast_codec
 from voxwire.protocol.unset import UNSET
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +39,12 @@ wire_events = st.builds(
 )
 
 
-@pytest.fixture(params=["standard", "fast"])
+@pytest.fixture(params=["standard", "default", "fast"])
 def codec(request: pytest.FixtureRequest) -> Codec:
     if request.param == "standard":
         return STANDARD
+    if request.param == "default":
+        return default_codec()
     pytest.importorskip("msgspec")
     pytest.importorskip("pybase64")
     return fast_codec()
@@ -192,6 +194,33 @@ def test_the_fast_codec_decides_as_the_standard_one(message: str) -> None:
     pytest.importorskip("msgspec")
     fast = functools.partial(wire.decode, codec=fast_codec())
     assert outcome(fast, message) == outcome(wire.decode, message)
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(
+        st.text(),
+        wire_events.map(json.dumps),
+        st.text(alphabet='",:\\/ud8f0eE+-.19 \ntype').map(lambda t: '{"type":"x",' + t + "}"),
+    )
+)
+@example('{"type":"x","n":1e999}')
+@example('{"type":"x","n":-1e999}')
+@example('{"type":"x","n":NaN}')
+@example('{"type":"x","v":[1e999]}')
+@example('{"type":"x","v":"\\ud83d"}')
+@example('{"type":"x","n":' + "1" * 5000 + "}")
+@example('"text"')
+@example("1e999")
+def test_the_default_codec_decides_as_the_standard_one(message: str) -> None:
+    quick = functools.partial(wire.decode, codec=default_codec())
+    assert outcome(quick, message) == outcome(wire.decode, message)
+
+
+def test_the_default_codec_uses_the_parser_of_pydantic_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_codec().packages == ("pydantic_core",)
+    monkeypatch.setitem(sys.modules, "pydantic_core", None)
+    assert default_codec.__wrapped__() is STANDARD
 
 
 def test_fast_codec_says_what_it_uses() -> None:

@@ -15,7 +15,7 @@ from ..carriers.base import CarrierClosed, CarrierFactory, CarrierRequest
 from ..errors import ConnectError, ConnectionLost, NotConnectedError, UserError, VoxwireError
 from ..protocol import commands, wire
 from ..protocol.actions import Action
-from ..protocol.codec import STANDARD, Codec
+from ..protocol.codec import Codec, default_codec
 from ..protocol.config import coerce_config, input_format
 from ..protocol.engine import EngineOptions, RealtimeEngine
 from ..protocol.history import HistoryView
@@ -59,7 +59,7 @@ class OpenAIRealtimeBase(EngineShell):
         audio_output: where the agent's audio goes, beside the `audio` event.
         options: limits of the engine.
         max_message_bytes: a larger message closes the connection.
-        codec: what parses JSON and base64.
+        codec: what parses JSON and base64; None takes `default_codec()`.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class OpenAIRealtimeBase(EngineShell):
         audio_output: AudioSink | None = None,
         options: EngineOptions | None = None,
         max_message_bytes: int = wire.DEFAULT_MAX_BYTES,
-        codec: Codec = STANDARD,
+        codec: Codec | None = None,
     ) -> None:
-        engine = RealtimeEngine(ids=counting_ids(), options=options, codec=codec)
+        engine = RealtimeEngine(ids=counting_ids(), options=options, codec=codec or default_codec())
         super().__init__(engine, audio_output, max_message_bytes)
         self.model = model
         self._new_carrier = carrier

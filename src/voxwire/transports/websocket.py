@@ -9,7 +9,7 @@ from typing import Any
 from ..audio.base import AudioSink, AudioSource
 from ..carriers.base import Carrier, CarrierFactory, CarrierRequest
 from ..protocol import wire
-from ..protocol.codec import STANDARD, Codec
+from ..protocol.codec import Codec
 from ..protocol.config import DEFAULT_MODEL
 from ..protocol.engine import EngineOptions
 from .base import ApiKey, ConfigLike
@@ -68,7 +68,7 @@ class OpenAIRealtimeWebSocket(OpenAIRealtimeBase):
         audio_input: AudioSource | None = None,
         audio_output: AudioSink | None = None,
         options: EngineOptions | None = None,
-        codec: Codec = STANDARD,
+        codec: Codec | None = None,
     ) -> None:
         super().__init__(
             carrier=connect or _websocket,
