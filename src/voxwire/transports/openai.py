@@ -18,7 +18,6 @@ from ..protocol.actions import Action
 from ..protocol.codec import Codec, default_codec
 from ..protocol.config import coerce_config, input_format
 from ..protocol.engine import EngineOptions, RealtimeEngine
-from ..protocol.history import HistoryView
 from ..protocol.items import RealtimeItem
 from ..protocol.transport_events import (
     ConnectionStatus,
@@ -358,10 +357,6 @@ class OpenAIRealtimeBase(EngineShell):
     ) -> None:
         """Answer the service's question whether it may call an MCP tool."""
         await self._do(self._engine.send_mcp_response(request, approved, reason))
-
-    def view_history(self) -> HistoryView:
-        """The history, copied only when it is looked at."""
-        return HistoryView(self._engine.history)
 
 
 def _ended(how: CarrierClosed | None) -> str:
