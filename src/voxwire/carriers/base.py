@@ -13,9 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Carrier", "CarrierClosed", "CarrierFactory", "CarrierReceiver", "CarrierRequest"]
+__all__ = [
+    "Carrier",
+    "CarrierClosed",
+    "CarrierFactory",
+    "CarrierReceiver",
+    "CarrierRequest",
+    "MediaCarrier",
+    "MediaReceiver",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,8 @@ class CarrierRequest:
         open_timeout, close_timeout: seconds; None waits for ever.
         ping_interval, ping_timeout: seconds between keepalive pings and until one is missed.
         max_message_bytes: a longer message closes the connection.
+        session: the first configuration, for a carrier that describes the session while it connects
+            (the multipart form of `POST /v1/realtime/calls`); the others leave it alone.
     """
 
     url: str
@@ -41,6 +51,7 @@ class CarrierRequest:
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     max_message_bytes: int = 16 * 1024 * 1024
+    session: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,49 @@ class Carrier(Protocol):
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close and wait, at most `close_timeout`; idempotent, never raises."""
+
+
+class MediaReceiver(CarrierReceiver, Protocol):
+    """What a transport offers to a carrier that has a media plane."""
+
+    def media(self, pcm: bytes, /) -> None:
+        """The next 20 ms of the peer's audio (PCM16 little endian, mono, 24 kHz), silence included."""
+
+    def media_state(self, state: str, reason: str, /) -> None:
+        """The media path's state changed: "connected", "disconnected" (may recover), "lost"."""
+
+
+@runtime_checkable
+class MediaCarrier(Carrier, Protocol):
+    """A carrier that moves audio beside the messages (WebRTC).
+
+    Output audio arrives through `MediaReceiver.media`, no `response.output_audio.delta` is expected, and the
+    service itself knows what was played out.
+    """
+
+    @property
+    def call_id(self) -> str | None:
+        """The service's name for this call, once it is open."""
+        ...
+
+    @property
+    def plays_itself(self) -> bool:
+        """Whether microphone and loudspeaker are the carrier's own (a web page's)."""
+        ...
+
+    def send_media(self, pcm: bytes, /) -> None:
+        """Queue input audio (PCM16 mono, 24 kHz) for the track; live, so the oldest gives way when full."""
+
+    def media_queued_ms(self) -> float:
+        """Input audio waiting to go out, ms."""
+        ...
+
+    def mute_media(self, muted: bool, /) -> None:
+        """Send silence in place of input audio, or no longer."""
+
+    def stats(self) -> Any:
+        """A `voxwire.rtc.base.RtcStats`."""
+        ...
 
 
 CarrierFactory: TypeAlias = Callable[[], Carrier]

@@ -1,0 +1,1 @@
+"""Peer connections: SDP, ICE and DTLS by a library, the audio in them by `voxwire.media`."""
