@@ -8,7 +8,7 @@ TESTS ?=
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP_INSTALL) --constraint constraints/dev.txt
-EVERY_EXTRA := audio,cli,espeak,fast,mcp,otel,server
+EVERY_EXTRA := aec,audio,cli,espeak,fast,libwebrtc,mcp,otel,server,webrtc
 
 # Other people's clients, which our server is tested against; see tests/interop.
 INTEROP :=
