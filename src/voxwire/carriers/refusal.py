@@ -5,18 +5,14 @@ Messages name the host and port, never the rest of the URL or a header: keys tra
 
 from __future__ import annotations
 
-import json
 import ssl
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, cast
 from urllib.parse import urlsplit
 
-from ..errors import AuthenticationError, ConfigError, ConnectError, ConnectTimeout, ProviderError
+from ..errors import ConfigError, ConnectError, ConnectTimeout, ProviderError
+from ..protocol.refusals import refusal
 
 __all__ = ["endpoint", "refused", "timed_out", "unreachable"]
-
-_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def endpoint(url: str) -> str:
@@ -50,21 +46,9 @@ def refused(where: str, status: int, body: bytes | None, location: str | None = 
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "unknown status"
-    raw, error = _error_object(body)
-    told = error.get("message")
-    words = told if isinstance(told, str) and told else phrase
     if location is not None:
-        words = f"redirected to {_named(location)}; connect there directly"
-    kind = AuthenticationError if status in (401, 403) else ProviderError
-    return kind(
-        f"{where} refused the connection with HTTP {status}: {words}",
-        type=_text(error.get("type")),
-        code=_text(error.get("code")),
-        param=_text(error.get("param")),
-        status=status,
-        retryable=status in _RETRYABLE,
-        raw=raw,
-    )
+        body, phrase = None, f"redirected to {_named(location)}; connect there directly"
+    return refusal(f"{where} refused the connection with HTTP {status}", status, body, phrase)
 
 
 def unreachable(where: str, error: BaseException) -> ConnectError:
@@ -90,19 +74,3 @@ def _named(url: str) -> str:
         return endpoint(url)
     except ConfigError:
         return "another address"
-
-
-def _error_object(body: bytes | None) -> tuple[Any, Mapping[str, Any]]:
-    if not body:
-        return None, {}
-    try:
-        raw: Any = json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace"), {}
-    answer: dict[str, Any] = cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
-    error: object = answer.get("error")
-    return cast("Any", raw), cast("dict[str, Any]", error) if isinstance(error, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

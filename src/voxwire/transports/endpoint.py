@@ -8,11 +8,11 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from ..errors import UserError
+from ..protocol.keys import key_headers
 
 __all__ = ["DEFAULT_URL", "Endpoint", "azure_url", "endpoint"]
 
 DEFAULT_URL: Final = "wss://api.openai.com/v1/realtime"
-AZURE_HOSTS: Final = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
@@ -38,7 +38,7 @@ def endpoint(
         UserError: if the address is not one, or there is no key for a host that needs one.
     """
     address = _with_query(url or DEFAULT_URL, model, call_id, own=url is None)
-    return Endpoint(address, _with_key(address, key, headers))
+    return Endpoint(address, key_headers(urlsplit(address).hostname or "", key, headers))
 
 
 def _with_query(url: str, model: str, call_id: str | None, *, own: bool) -> str:
@@ -59,24 +59,6 @@ def _with_query(url: str, model: str, call_id: str | None, *, own: bool) -> str:
     ):
         query = "&".join(filter(None, (query, urlencode({"model": model}))))
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, query, ""))
-
-
-def _with_key(url: str, key: str | None, headers: Mapping[str, str]) -> dict[str, str]:
-    given = {name.lower() for name in headers}
-    if given & {"authorization", "api-key"}:
-        return dict(headers)
-    if not key:
-        if _is_azure(url) or urlsplit(url).hostname == "api.openai.com":
-            raise UserError("no API key: pass api_key= (a string, or a function that gives one)")
-        return dict(headers)  # a local server may be open
-    if _is_azure(url) and not key.startswith("eyJ"):
-        return {"api-key": key, **headers}
-    # An Entra token (a JWT, which begins with "eyJ") goes to Azure as a bearer token, too.
-    return {"Authorization": f"Bearer {key}", **headers}
-
-
-def _is_azure(url: str) -> bool:
-    return (urlsplit(url).hostname or "").endswith(AZURE_HOSTS)
 
 
 def azure_url(resource: str, deployment: str, *, api_version: str | None = None) -> str:
