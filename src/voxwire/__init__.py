@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .errors import ModelBehaviorError as ModelBehaviorError
     from .errors import NotConnectedError as NotConnectedError
     from .errors import ProviderError as ProviderError
+    from .errors import SignatureError as SignatureError
     from .errors import ToolTimeoutError as ToolTimeoutError
     from .errors import UserError as UserError
     from .errors import VoxwireError as VoxwireError
@@ -148,6 +149,7 @@ _HOME = {
     "ModelBehaviorError": "errors",
     "NotConnectedError": "errors",
     "ProviderError": "errors",
+    "SignatureError": "errors",
     "ToolTimeoutError": "errors",
     "UserError": "errors",
     "VoxwireError": "errors",

@@ -11,6 +11,7 @@ class                    fault       meaning
 `NotConnectedError`      you         the call needs a connection and there is none
 `MissingExtraError`      you         an optional dependency is not installed
 `WireError`              peer        a message that is not a wire event
+`SignatureError`         peer        a webhook that is not signed as it should be
 `ModelBehaviorError`     provider    the model asked for something that does not exist
 `ProviderError`          provider    the service answered with an `error` event or status
 `AuthenticationError`    you         the service refused the key
@@ -38,6 +39,7 @@ __all__ = [
     "ModelBehaviorError",
     "NotConnectedError",
     "ProviderError",
+    "SignatureError",
     "ToolTimeoutError",
     "UserError",
     "VoxwireError",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 Fault = Literal["you", "peer", "provider", "network"]
+SignatureFlaw = Literal["missing", "malformed", "mismatch", "too_old", "too_new"]
 
 
 class VoxwireError(Exception):
@@ -89,6 +92,20 @@ class WireError(VoxwireError):
     """A message that cannot be read as a wire event."""
 
     fault = "peer"
+
+
+class SignatureError(VoxwireError):
+    """A webhook that does not come from who knows the key, or not from now; do not act on it.
+
+    Attributes:
+        reason: `missing` or `malformed` headers, a `mismatch` of the signature, a time that is `too_old` or `too_new`.
+    """
+
+    fault = "peer"
+
+    def __init__(self, reason: SignatureFlaw, message: str) -> None:
+        super().__init__(message)
+        self.reason: SignatureFlaw = reason
 
 
 class ModelBehaviorError(VoxwireError):
