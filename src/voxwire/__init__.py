@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .errors import ConnectError as ConnectError
     from .errors import ConnectionLost as ConnectionLost
     from .errors import ConnectTimeout as ConnectTimeout
+    from .errors import DeviceError as DeviceError
     from .errors import GuardrailTimeoutError as GuardrailTimeoutError
     from .errors import MissingExtraError as MissingExtraError
     from .errors import ModelBehaviorError as ModelBehaviorError
@@ -144,6 +145,7 @@ _HOME = {
     "ConnectError": "errors",
     "ConnectTimeout": "errors",
     "ConnectionLost": "errors",
+    "DeviceError": "errors",
     "GuardrailTimeoutError": "errors",
     "MissingExtraError": "errors",
     "ModelBehaviorError": "errors",

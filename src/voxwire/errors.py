@@ -10,6 +10,7 @@ class                    fault       meaning
 `ConfigError`            you         a setting has a value that cannot be used
 `NotConnectedError`      you         the call needs a connection and there is none
 `MissingExtraError`      you         an optional dependency is not installed
+`DeviceError`            you         a microphone or loudspeaker cannot be used
 `WireError`              peer        a message that is not a wire event
 `SignatureError`         peer        a webhook that is not signed as it should be
 `ModelBehaviorError`     provider    the model asked for something that does not exist
@@ -33,6 +34,7 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
+    "DeviceError",
     "Fault",
     "GuardrailTimeoutError",
     "MissingExtraError",
@@ -86,6 +88,24 @@ class MissingExtraError(UserError, ImportError):
         )
         self.extra = extra
         self.package = package
+
+
+class DeviceError(VoxwireError):
+    """A microphone or loudspeaker is not there, or cannot be opened.
+
+    Attributes:
+        device: what was asked for: a name, an index, or None for the default.
+        alternatives: names of the devices that could be used instead.
+    """
+
+    retryable = True
+
+    def __init__(
+        self, message: str, *, device: str | int | None = None, alternatives: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.device = device
+        self.alternatives = alternatives
 
 
 class WireError(VoxwireError):
