@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from .addresses import SipAddress, SipHeaders
+from .client import BUSY, DECLINE, Call, Calls, ClientSecret
+from .digits import Digits, collect_digits
 from .events import IncomingCall, WebhookEvent
 from .signatures import sign, verify
+from .sip_headers import SipAddress, SipHeaders
+from .webhooks import WebhookApp, webhook_app
 
-__all__ = ["IncomingCall", "SipAddress", "SipHeaders", "WebhookEvent", "sign", "verify"]
+__all__ = [
+    "BUSY",
+    "DECLINE",
+    "Call",
+    "Calls",
+    "ClientSecret",
+    "Digits",
+    "IncomingCall",
+    "SipAddress",
+    "SipHeaders",
+    "WebhookApp",
+    "WebhookEvent",
+    "collect_digits",
+    "sign",
+    "verify",
+    "webhook_app",
+]

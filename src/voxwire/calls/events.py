@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from ..errors import WireError
-from .addresses import SipAddress, SipHeaders, parse_address
+from .sip_headers import SipAddress, SipHeaders, parse_address
 
 __all__ = ["IncomingCall", "WebhookEvent", "parse_event"]
 
