@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from voxwire.audio.levels import SILENCE_DBFS, dbfs, peak_dbfs, rms_dbfs
+from voxwire.media.levels import SILENCE_DBFS, dbfs, peak_dbfs, rms_dbfs
 
 
 def sine(amplitude: float, count: int = 4800) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voxwire.audio import g711
+from voxwire.media import g711
 
 ALL_CODES = bytes(range(256))
 LAWS = {

@@ -5,7 +5,7 @@ from array import array
 
 import pytest
 
-from voxwire.audio import samples
+from voxwire.media import samples
 
 
 @pytest.mark.parametrize("foreign", [False, True])
