@@ -13,7 +13,7 @@ def test_final_states_are_final() -> None:
     final = {"completed", "cancelled", "incomplete", "failed"}
     assert set(RESPONSE.states) == {"waiting", "making"} | final
     assert not any(state in final for state, _ in RESPONSE.transitions)
-    assert {table.name for table in TABLES} == {"server response", "turn"}
+    assert {table.name for table in TABLES} == {"server response", "turn", "playout"}
 
 
 def test_a_response_that_waits_cannot_be_finished(bench: Any) -> None:

@@ -19,12 +19,14 @@ __all__ = [
     "CancelResponse",
     "CancelTimer",
     "CancelTranscription",
+    "ClearPlayout",
     "Close",
     "EngineAction",
     "FeedTranscription",
     "FinishTranscription",
     "Hear",
     "ListMcpTools",
+    "Play",
     "ResetHearing",
     "Send",
     "SetTimer",
@@ -131,6 +133,18 @@ class CancelMcp:
 
 
 @dataclass(frozen=True, slots=True)
+class Play:
+    """Put this on the media plane, behind what is there: 24 kHz PCM16."""
+
+    pcm: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClearPlayout:
+    """Drop what the media plane has not played."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Close the connection with this WebSocket code, once what was sent is out."""
 
@@ -151,6 +165,8 @@ EngineAction: TypeAlias = (
     | ListMcpTools
     | CallMcpTool
     | CancelMcp
+    | Play
+    | ClearPlayout
     | SetTimer
     | CancelTimer
     | Close

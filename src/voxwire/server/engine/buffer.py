@@ -39,8 +39,11 @@ class InputBuffer:
         """How much audio is in here."""
         return self.format.duration_ms(len(self._data))
 
-    def append(self, pcm: bytes) -> None:
+    def append(self, pcm: bytes, *, roll: bool = False) -> None:
         """Add audio.
+
+        Args:
+            roll: forget the oldest audio if this does not fit, in place of refusing it.
 
         Raises:
             ClientError: no whole samples, or more than fits; nothing is added then.
@@ -52,7 +55,9 @@ class InputBuffer:
                 param="audio",
             )
         added = self.format.duration_ms(len(pcm))
-        if self.duration_ms + added > self._max_ms:
+        if roll:
+            self.drop_before(self._end_ms + added - self._max_ms)
+        elif self.duration_ms + added > self._max_ms:
             raise ClientError(
                 f"The input audio buffer is full: it holds {self.duration_ms:.0f}ms of at most "
                 f"{self._max_ms:.0f}ms. Commit or clear it.",

@@ -6,9 +6,8 @@ monotonic clock) and ids are handed in. Whatever a client sends, it answers; not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from ..limits import Limits
 from .actions import Close, EngineAction, SetTimer
@@ -21,6 +20,8 @@ from .items import ServerItem, public, server_item
 from .mcp import McpSide
 from .outbox import Ids, Outbox
 from .output import QUIET_TIMER, OutputSide
+from .playout import PLAYOUT_TIMER, Playout
+from .reading import read_message
 from .responses import SpokenPiece
 from .schema import any_mapping, listed, missing
 
@@ -42,9 +43,12 @@ class ServerEngine:
         voice: the voice of a new session.
         transcription: a transcription session: it listens and never answers.
         template: a `session` object merged into the defaults (client secrets).
+        overrides: a `session` object merged into that (calls).
+        played: for a call: how much of the audio of `Play` was played since the beginning, ms. Its
+            audio comes by `hear` then, and leaves by `Play` in place of `response.output_audio.delta`.
 
     Raises:
-        ClientError: the template is not valid.
+        ClientError: the template or the overrides are not valid.
     """
 
     def __init__(
@@ -58,13 +62,16 @@ class ServerEngine:
         transcription: bool = False,
         limits: Limits | None = None,
         template: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        played: Callable[[], float] | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._out = Outbox(ids)
         self._transcribing = transcription
         session = default_session(model, voice=voice, transcription=transcription)
-        if template is not None:
-            session = merge_session(session, template)
+        for changes in (template, overrides):
+            if changes is not None:
+                session = merge_session(session, changes)
         self.session: dict[str, Any] = {
             **session,
             "id": ids("sess_"),
@@ -73,11 +80,21 @@ class ServerEngine:
         self._last_event = now
         self.conversation = Conversation(ids("conv_"), self._limits.items, self._limits.retained_audio_ms)
         self._mcp = McpSide(self._out, self.conversation, self._limits)
+        self._playout = Playout(self._out, self.conversation, played) if played is not None else None
         self._output = OutputSide(
-            self._out, self.conversation, self._limits, self.session, self._awaits, mcp=self._mcp, now=now
+            self._out,
+            self.conversation,
+            self._limits,
+            self.session,
+            self._awaits,
+            mcp=self._mcp,
+            playout=self._playout,
+            now=now,
         )
         listener = TurnListener(self._turn_started, self._turn_stopped, self._output.understood)
-        self._input = InputSide(self._out, self.conversation, self._limits, self.session, listener)
+        self._input = InputSide(
+            self._out, self.conversation, self._limits, self.session, listener, media=played is not None
+        )
         self._handlers: dict[str, _Handler] = {
             "session.update": self._session_update,
             "input_audio_buffer.append": self._append,
@@ -92,6 +109,11 @@ class ServerEngine:
             "output_audio_buffer.clear": self._output_clear,
         }
 
+    def greet(self) -> list[EngineAction]:
+        """Another client has come to the session: what it, and nobody else, is told first."""
+        self._out.send("session.created", session=public(self.session))
+        return self._out.take()
+
     def start(self, now: float) -> list[EngineAction]:
         """The connection is open."""
         self._last_event = now
@@ -105,31 +127,19 @@ class ServerEngine:
 
     def receive_text(self, message: str | bytes, now: float) -> list[EngineAction]:
         """A message arrived; it may be anything."""
-        size = len(message)
-        if isinstance(message, str) and size * 4 > self._limits.message_bytes:
-            size = len(message.encode("utf-8", "surrogatepass"))
-        if size > self._limits.message_bytes:
-            return self._refuse(
-                ClientError(
-                    f"The message of {size} bytes is longer than the {self._limits.message_bytes} bytes "
-                    "that this server takes. Send audio in smaller pieces.",
-                    code="message_too_large",
-                ),
-                now,
-            )
         try:
-            event: object = json.loads(message, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as exc:
-            problem = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
-            return self._refuse(
-                ClientError(f"The message is not valid JSON: {problem}", code="invalid_json"), now
-            )
+            event = read_message(message, self._limits.message_bytes)
+        except ClientError as exc:
+            self._last_event = now
+            self._out.error(exc)
+            return self._out.take()
         return self.receive(event, now)
 
     def receive(self, event: object, now: float) -> list[EngineAction]:
         """A client event arrived; malformed ones are answered with an `error`."""
         event_id: str | None = None
         self._last_event = now
+        self._look(now)
         try:
             given = (
                 any_mapping(event, "event") if not isinstance(event, dict) else cast("dict[str, Any]", event)
@@ -157,11 +167,6 @@ class ServerEngine:
                 param="type",
             )
         self._handlers[kind](check(event, ""), now)
-
-    def _refuse(self, error: ClientError, now: float) -> list[EngineAction]:
-        self._last_event = now
-        self._out.error(error)
-        return self._out.take()
 
     def _session_update(self, event: dict[str, Any], now: float) -> None:  # noqa: ARG002
         session = merge_session(self.session, event["session"], voice_locked=self._output.spoke)
@@ -232,12 +237,14 @@ class ServerEngine:
     def _response_cancel(self, event: dict[str, Any], now: float) -> None:
         self._output.cancel(event.get("response_id"), now)
 
-    def _output_clear(self, event: dict[str, Any], now: float) -> NoReturn:  # noqa: ARG002
-        raise ClientError(
-            "'output_audio_buffer.clear' is for WebRTC and SIP connections. Over WebSocket, stop your own "
-            "playback and send 'conversation.item.truncate'.",
-            param="type",
-        )
+    def _output_clear(self, event: dict[str, Any], now: float) -> None:  # noqa: ARG002
+        if self._playout is None:
+            raise ClientError(
+                "'output_audio_buffer.clear' is for WebRTC and SIP connections. Over WebSocket, stop your own "
+                "playback and send 'conversation.item.truncate'.",
+                param="type",
+            )
+        self._output.clear_audio(now)
 
     # -- turns ------------------------------------------------------------------------------
 
@@ -260,6 +267,23 @@ class ServerEngine:
             self._output.create({}, now)
         except ClientError as exc:
             self._out.error(exc)
+
+    # -- the media plane of a call ------------------------------------------------------------
+
+    def hear(self, pcm: bytes, now: float) -> list[EngineAction]:
+        """The next audio of the caller, 24 kHz PCM16; it counts as a sign of life."""
+        self._last_event = now
+        self._look(now)
+        self._input.hear(pcm)
+        return self._out.take()
+
+    def ahead_ms(self, response_id: str) -> float:
+        """How far the audio of a response is ahead of what was played, ms; 0 without a media plane."""
+        return self._playout.ahead_ms(response_id) if self._playout is not None else 0.0
+
+    def _look(self, now: float) -> None:
+        if self._playout is not None:
+            self._playout.look(now)
 
     # -- the speech pipeline ----------------------------------------------------------------
 
@@ -346,6 +370,8 @@ class ServerEngine:
             self._check_idle(now)
         elif name == QUIET_TIMER:
             self._user_is_quiet(now)
+        elif name == PLAYOUT_TIMER and self._playout is not None:
+            self._playout.timer(now)
         return self._out.take()
 
     def _check_idle(self, now: float) -> None:
@@ -370,7 +396,3 @@ class ServerEngine:
             return
         self._input.commit_silence(quiet)
         self._respond(now)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

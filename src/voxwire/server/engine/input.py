@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...protocol.formats import AudioFormat, parse_format
+from ...protocol.formats import PCM16, AudioFormat, parse_format
 from ..limits import Limits
 from .actions import (
     CancelTranscription,
@@ -71,7 +71,11 @@ class _Hearing:
 
 
 class InputSide:
-    """Everything that happens to audio until it is an item with a text."""
+    """Everything that happens to audio until it is an item with a text.
+
+    Args:
+        media: audio comes from a media plane, at 24 kHz whatever the session's format is.
+    """
 
     def __init__(
         self,
@@ -80,12 +84,15 @@ class InputSide:
         limits: Limits,
         session: Mapping[str, Any],
         listener: TurnListener,
+        *,
+        media: bool = False,
     ) -> None:
         self._out = out
         self._conversation = conversation
         self._listener = listener
         self._session = session
-        self.buffer = InputBuffer(parse_format(session["audio"]["input"]["format"]), limits.buffered_audio_ms)
+        self._media = media
+        self.buffer = InputBuffer(self._wanted(session), limits.buffered_audio_ms)
         self._detector: TurnDetector | None = None
         self._turn: _Turn | None = None
         self._hearings: dict[str, _Hearing] = {}
@@ -103,10 +110,13 @@ class InputSide:
 
     # -- configuration --------------------------------------------------------------------
 
+    def _wanted(self, session: Mapping[str, Any]) -> AudioFormat:
+        return PCM16 if self._media else parse_format(session["audio"]["input"]["format"])
+
     def configure(self, session: Mapping[str, Any]) -> None:
         """The session changed."""
         self._session = session
-        wanted = parse_format(session["audio"]["input"]["format"])
+        wanted = self._wanted(session)
         settings = turn_detection(session)
         if wanted != self.buffer.format or (settings is None) != (self._detector is None):
             self._abandon_turn()
@@ -120,7 +130,21 @@ class InputSide:
 
     def append(self, pcm: bytes) -> None:
         """`input_audio_buffer.append`."""
-        self.buffer.append(pcm)
+        given = self._session["audio"]["input"]["format"]
+        if self._media and parse_format(given) != PCM16:
+            raise ClientError(
+                f"The audio of a call is audio/pcm at 24000 Hz, and the session's input format is {given}. "
+                "Set it to audio/pcm with rate 24000 to append audio besides what is spoken.",
+                param="audio",
+            )
+        self._take(pcm, roll=False)
+
+    def hear(self, pcm: bytes) -> None:
+        """Audio from the media plane. A full buffer forgets its oldest: a call cannot be refused a frame."""
+        self._take(pcm, roll=True)
+
+    def _take(self, pcm: bytes, *, roll: bool) -> None:
+        self.buffer.append(pcm, roll=roll)
         if self._detector is not None and pcm:
             self._out.do(Hear(pcm, self.buffer.format))
 

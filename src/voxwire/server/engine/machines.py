@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...protocol.table import Table
 
-__all__ = ["RESPONSE", "TABLES", "TURN"]
+__all__ = ["PLAYOUT", "RESPONSE", "TABLES", "TURN"]
 
 RESPONSE = Table(
     "server response",
@@ -34,4 +34,17 @@ TURN = Table(
 )
 """Turn detection over the probabilities of a voice activity detector."""
 
-TABLES = (RESPONSE, TURN)
+PLAYOUT = Table(
+    "playout",
+    "queued",
+    {
+        ("queued", "first sample"): "playing",
+        ("playing", "played out"): "stopped",
+        # By the client, or by the user who speaks over it.
+        ("queued", "cleared"): "cleared",
+        ("playing", "cleared"): "cleared",
+    },
+)
+"""The audio of one response on a media plane; the last three states are `output_audio_buffer.*` events."""
+
+TABLES = (RESPONSE, TURN, PLAYOUT)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...protocol.formats import parse_format
+from ...protocol.formats import PCM16, parse_format
 from ..limits import Limits
 from ..speech.base import ResponseRequest
 from .actions import CancelResponse, CancelTimer, SetTimer, StartResponse
@@ -16,6 +16,7 @@ from .errors import ClientError
 from .items import ServerItem, server_item
 from .mcp import McpSide
 from .outbox import Outbox
+from .playout import Playout
 from .rates import RateLimits
 from .responses import FinalStatus, Response, ResponseSettings, SpokenPiece
 from .usage import count_items
@@ -44,6 +45,7 @@ class OutputSide:
     Args:
         awaits: whether the text of an item is still to come.
         mcp: the tools of MCP servers.
+        playout: what plays the audio, on a call.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class OutputSide:
         awaits: Callable[[str], bool],
         *,
         mcp: McpSide,
+        playout: Playout | None,
         now: float,
     ) -> None:
         self._out = out
@@ -63,6 +66,7 @@ class OutputSide:
         self._session = session
         self._awaits = awaits
         self._mcp = mcp
+        self._playout = playout
         self._rates = RateLimits(limits.responses_per_minute, limits.tokens_per_minute, now)
         self._running: dict[str, _Running] = {}
         self._made = 0
@@ -107,7 +111,11 @@ class OutputSide:
         options = {**self._session, **{name: value for name, value in params.items() if value is not None}}
         settings = self._settings(params, options)
         response = Response(
-            self._out, settings, self._conversation if in_band else None, self._mcp.response_ends
+            self._out,
+            settings,
+            self._conversation if in_band else None,
+            self._mcp.response_ends,
+            self._playout.add if self._playout is not None else None,
         )
         entry = _Running(response, options, context)
         self._running[response.id] = entry
@@ -137,7 +145,7 @@ class OutputSide:
             )
         return ResponseSettings(
             modality=options["output_modalities"][0],
-            format=parse_format(sound["format"]),
+            format=PCM16 if self._playout is not None else parse_format(sound["format"]),
             format_wire=sound["format"],
             voice=sound["voice"],
             max_output_tokens=options["max_output_tokens"],
@@ -222,6 +230,8 @@ class OutputSide:
             self.spoke = True
             length = entry.response.settings.format.duration_ms(len(piece.pcm)) / 1000
             self._playing_until = max(self._playing_until, now) + length
+            if self._playout is not None:
+                self._playout.look(now)
 
     def called(self, response_id: str, name: str, arguments: str, now: float) -> None:
         """A tool call, of a declared tool or one of an MCP server."""
@@ -285,11 +295,17 @@ class OutputSide:
         self._stop(entry, "client_cancelled", now)
 
     def interrupt(self, now: float) -> None:
-        """The user began to speak over the response of the default conversation."""
+        """The user began to speak over the response of the default conversation, or over its sound."""
+        self.clear_audio(now)
         active = self.active
         if active is not None:
             self._stop(self._running[active.id], "turn_detected", now)
         self._playing_until = now
+
+    def clear_audio(self, now: float) -> None:
+        """Play nothing more of what was said so far."""
+        if self._playout is not None and self._playout.clear(now):
+            self._playing_until = now
 
     def _stop(self, entry: _Running, reason: str, now: float) -> None:
         if entry.response.state == "making":
@@ -324,6 +340,8 @@ class OutputSide:
     def _over(self, entry: _Running, now: float) -> None:
         response = entry.response
         del self._running[response.id]
+        if self._playout is not None:
+            self._playout.made(response.id, now)
         self._rates.spend(response.tokens, now)
         self._out.send("rate_limits.updated", rate_limits=self._rates.to_wire(now))
         quiet = self._quiet_ms()

@@ -76,6 +76,7 @@ class Response:
     Args:
         conversation: where its items go; None for an out-of-band response.
         ending: called before it ends, to close the MCP calls that it waits for.
+        play: takes the audio of a message on a media plane; without one it goes out as events.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Response:
         settings: ResponseSettings,
         conversation: Conversation | None,
         ending: Callable[[Response], None] = lambda _response: None,
+        play: Callable[[str, ServerItem, bytes], None] | None = None,
     ) -> None:
         self.id = out.new_id("resp_")
         self.settings = settings
@@ -97,6 +99,7 @@ class Response:
         self._out = out
         self._conversation = conversation
         self._ending = ending
+        self._play = play
         self._open: _Open | None = None
         self._mcp_calls: dict[str, int] = {}  # item id -> output index
 
@@ -305,6 +308,9 @@ class Response:
             kept = sound.add(piece.pcm)
             if self._conversation is not None and self._conversation.get(opened.item.id) is not None:
                 self._conversation.keep(sound, kept)
+        if self._play is not None:
+            self._play(self.id, opened.item, piece.pcm)
+            return
         delta = base64.b64encode(piece.pcm).decode("ascii")
         self._out.send("response.output_audio.delta", **opened.address(self.id), delta=delta)
 
