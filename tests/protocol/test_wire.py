@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -332,11 +333,32 @@ def test_decode_audio_is_strict(codec: Codec, b64: Any) -> None:
         wire.decode_audio(b64, codec)
 
 
-@given(st.text(alphabet="AQgw=+/-_ \n", max_size=12))
-def test_fast_base64_decides_as_the_standard_one(b64: str) -> None:
+@pytest.mark.parametrize("make", [default_codec, fast_codec])
+@settings(max_examples=300)
+@given(b64=st.one_of(st.text(alphabet="AQgw=+/-_ \n", max_size=12), st.text(max_size=8)))
+@example(b64="QR==")  # bits that are left over
+@example(b64="\ud83dAAA")
+def test_other_base64_decides_as_the_standard_one(make: Callable[[], Codec], b64: str) -> None:
     pytest.importorskip("pybase64")
-    fast = functools.partial(wire.decode_audio, codec=fast_codec())
-    assert outcome(fast, b64) == outcome(wire.decode_audio, b64)
+    other = functools.partial(wire.decode_audio, codec=make())
+    assert outcome(other, b64) == outcome(wire.decode_audio, b64)
+
+
+@pytest.mark.parametrize("answer", [b"+/8=", ValueError("no base64")])
+def test_a_pydantic_without_base64_leaves_it_to_the_standard_library(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | Exception
+) -> None:
+    class Validator:
+        def __init__(self, *_schema: object) -> None:
+            pass
+
+        def validate_strings(self, _text: str) -> bytes:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr("pydantic_core.SchemaValidator", Validator)
+    assert default_codec.__wrapped__().b64decode is STANDARD.b64decode
 
 
 # --- the fuzz target --------------------------------------------------------------------------

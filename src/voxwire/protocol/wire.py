@@ -72,16 +72,15 @@ def decode(
     else:
         text = _text(message, max_bytes)
     try:
-        event = codec.loads(text)
+        event: dict[str, Any] = codec.loads(text)
     except json.JSONDecodeError as error:
         raise WireError(f"the message is not JSON: {error.msg} at character {error.pos}") from None
     except ValueError as error:
         raise WireError(f"the message is not JSON: {error}") from None
     except RecursionError:
         raise _too_deep() from None
-    if not isinstance(event, dict):
+    if not isinstance(event, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - so far that is a hope
         raise WireError(f"the message is a JSON {type(event).__name__}, not an object")
-    event = cast("dict[str, Any]", event)
     # Audio is a flat object, which is told faster than its brackets are counted.
     if (text.find("{", 1) > 0 or "[" in text) and _exceeds_depth(text, event):
         raise _too_deep()
