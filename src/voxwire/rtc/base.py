@@ -60,6 +60,8 @@ class RtcOptions:
         ice_servers: none by default: a server with a public address needs none.
         bitrate: of the Opus encoder, bit/s.
         gather_timeout: seconds until an offer or answer goes out with the candidates found by then.
+        connect_timeout: seconds from offer and answer to a connection; then the peer fails.
+        disconnected_after: seconds without a packet from the peer until it counts as "disconnected".
         loopback: offer 127.0.0.1 as well, for peers on the same machine.
         addresses: local addresses to offer; empty offers all of them.
         public_address: offered in place of the local one (NAT with a one-to-one mapping).
@@ -71,6 +73,8 @@ class RtcOptions:
     ice_servers: tuple[IceServer, ...] = ()
     bitrate: int = 32_000
     gather_timeout: float = 5.0
+    connect_timeout: float = 30.0
+    disconnected_after: float = 5.0
     loopback: bool = False
     addresses: tuple[str, ...] = ()
     public_address: str | None = None
@@ -136,6 +140,15 @@ class RtcPeer(Protocol):
     def native(self) -> Any:
         """The library's own object (`aiortc.RTCPeerConnection`), for what is not offered here."""
         ...
+
+    def adopt(self, native: Any) -> None:
+        """Go on with another connection of the same library in place of `native`, and close that one.
+
+        Only before `offer` or `answer`. From now on it is this peer's, which closes it.
+
+        Raises:
+            UserError: if it is too late, or the object is of another library.
+        """
 
     async def offer(self) -> str:
         """An SDP offer: audio first, then the data channel, candidates gathered."""

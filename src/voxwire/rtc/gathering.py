@@ -1,0 +1,183 @@
+"""Which addresses and ports a peer offers: `aioice`'s gathering, with a say in it.
+
+aioice binds any port of every address, asks one STUN server, and its tasks outlive their caller when it
+gives up. Here ports, addresses, loopback and a public address are options, and nothing outlives `candidates`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, cast
+
+from ..errors import ConnectError
+from .base import RtcOptions
+
+__all__ = ["Gathering", "port_order", "public_host"]
+
+_BUFFER_BYTES = 256 * 1024
+
+
+class Gathering:
+    """In place of `Connection.get_component_candidates`.
+
+    Args:
+        connection: the `aioice.Connection` to gather for.
+        keep: makes a `StunProtocol`, with its socket, the connection's own.
+    """
+
+    def __init__(self, connection: Any, options: RtcOptions, keep: Callable[[Any], None]) -> None:
+        self._connection = connection
+        self._options = options
+        self._keep = keep
+        self._closing = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[Any]:
+        """Open the sockets, ask the ICE servers, and return what to tell the peer.
+
+        Raises:
+            ConnectError: if no socket could be bound.
+        """
+        self._idle.clear()
+        try:
+            hosts = await self._bind(component, _addresses(addresses, self._options))
+            found = [protocol.local_candidate for protocol in hosts]
+            shown = [_with_host(c, public_host(c.host, self._options.public_address)) for c in found]
+            return shown + await self._ask_servers(component, hosts)
+        finally:
+            self._idle.set()
+
+    async def stop(self) -> None:
+        """End a gathering under way with what it has found, and wait for its end."""
+        self._closing.set()
+        await self._idle.wait()
+
+    async def _bind(self, component: int, addresses: Iterable[str]) -> list[Any]:
+        hosts: list[Any] = []
+        failure: OSError | None = None
+        for address in addresses:
+            try:
+                hosts.append(await self._bind_one(component, address))
+            except OSError as error:  # an interface that is down; the others may do
+                failure = error
+        if failure is not None and not hosts and self._options.ports is not None:
+            low, high = self._options.ports
+            raise ConnectError(f"no UDP port from {low} to {high} could be bound: {failure.strerror}")
+        return hosts
+
+    async def _bind_one(self, component: int, address: str) -> Any:
+        from aioice import ice
+
+        loop = asyncio.get_running_loop()
+        failure = OSError("no port")
+        for port in port_order(self._options.ports, secrets.randbelow(1 << 16)):
+            try:
+                transport, protocol = await loop.create_datagram_endpoint(
+                    lambda: ice.StunProtocol(self._connection), local_addr=(address, port)
+                )
+            except OSError as error:
+                failure = error
+                continue
+            self._keep(protocol)
+            handle = transport.get_extra_info("socket")
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+            host, bound = transport.get_extra_info("sockname")[:2]
+            protocol.local_candidate = ice.Candidate(
+                foundation=ice.candidate_foundation("host", "udp", host),
+                component=component,
+                transport="udp",
+                priority=ice.candidate_priority(component, "host"),
+                host=host,
+                port=bound,
+                type="host",
+            )
+            return protocol
+        raise failure
+
+    async def _ask_servers(self, component: int, hosts: list[Any]) -> list[Any]:
+        """Reflexive and relayed candidates, as many as come before the time is over."""
+        questions = [asyncio.ensure_future(question) for question in self._questions(component, hosts)]
+        if not questions:
+            return []
+        closing = asyncio.ensure_future(self._closing.wait())
+        everything = asyncio.gather(*questions, return_exceptions=True)
+        try:
+            await asyncio.wait(
+                (everything, closing),
+                timeout=self._options.gather_timeout,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            closing.cancel()
+            everything.cancel()
+            # A relay's socket closes as its task is cancelled; a server that does not answer is no error.
+            await asyncio.wait((*questions, closing))
+            with contextlib.suppress(asyncio.CancelledError):
+                await everything
+        answers = [q.result() for q in questions if not q.cancelled() and q.exception() is None]
+        for _, relay in answers:
+            if relay is not None:
+                self._keep(relay)
+        return [candidate for candidate, _ in answers]
+
+    def _questions(self, component: int, hosts: list[Any]) -> list[Coroutine[Any, Any, Any]]:
+        from aioice import ice
+
+        connection = self._connection
+        questions: list[Coroutine[Any, Any, Any]] = []
+        if connection.stun_server:
+            questions = [
+                ice.server_reflexive_candidate(protocol, connection.stun_server)
+                for protocol in hosts
+                if ipaddress.ip_address(protocol.local_candidate.host).version == 4
+            ]
+        if connection.turn_server:
+            relayed = ice.relayed_candidate(
+                component=component,
+                hide_related_address=False,
+                protocol_factory=lambda: ice.StunProtocol(connection),
+                turn_server=connection.turn_server,
+                turn_username=connection.turn_username,
+                turn_password=connection.turn_password,
+                turn_ssl=connection.turn_ssl,
+                turn_transport=connection.turn_transport,
+            )
+            questions.append(cast("Coroutine[Any, Any, Any]", relayed))
+        return questions
+
+
+def port_order(ports: tuple[int, int] | None, start: int) -> Iterable[int]:
+    """The ports to try: from somewhere in the range round to the same place, so that one just left rests."""
+    if ports is None:
+        return (0,)
+    low, high = ports
+    size = high - low + 1
+    return (low + (start + n) % size for n in range(size))
+
+
+def public_host(host: str, public: str | None) -> str:
+    """The address to tell the peer for a local one (one-to-one NAT)."""
+    if public is None:
+        return host
+    local, outside = ipaddress.ip_address(host), ipaddress.ip_address(public)
+    return public if local.version == outside.version and not local.is_loopback else host
+
+
+def _addresses(found: list[str], options: RtcOptions) -> list[str]:
+    chosen = list(options.addresses) or list(found)
+    if options.loopback and "127.0.0.1" not in chosen:
+        chosen.append("127.0.0.1")
+    return chosen
+
+
+def _with_host(candidate: Any, host: str) -> Any:
+    shown = copy.copy(candidate)
+    shown.host = host
+    return shown
