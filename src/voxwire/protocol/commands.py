@@ -10,6 +10,7 @@ from .transport_events import ItemTruncation
 
 __all__ = [
     "cancel_response",
+    "clear_output",
     "create_message",
     "function_call_output",
     "image_message",
@@ -105,6 +106,11 @@ def cancel_response(response_id: str, ids: Ids) -> dict[str, Any]:
     if response_id:
         event["response_id"] = response_id
     return event
+
+
+def clear_output(ids: Ids) -> dict[str, Any]:
+    """`output_audio_buffer.clear`: drop the audio the service is playing (WebRTC and SIP only)."""
+    return {"type": "output_audio_buffer.clear", "event_id": ids("event")}
 
 
 def truncate(where: ItemTruncation, ids: Ids) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..errors import NotConnectedError, UserError, VoxwireError
-from . import commands, holding, interruption, timeouts
+from . import commands, holding, interruption, media_frames, raw_sending, timeouts
 from .actions import Action, CancelTimer, Emit, Fail, Ready, Send, SetTimer, StopPlayback
 from .audio_gate import AudioGate, HoldBack
 from .calls import ToolCalls
@@ -21,11 +21,10 @@ from .codec import STANDARD, Codec
 from .config_merge import interrupt_response, output_format
 from .formats import PCM16, AudioFormat
 from .handlers import HANDLERS
-from .handlers.fields import mapping
 from .history import History, HistoryView
-from .history_diff import history_changes
 from .items import RealtimeItem
 from .machines import CONNECTION
+from .media_plane import MediaPlane
 from .options import EngineOptions
 from .playback import Playback
 from .recent import RecentSet
@@ -35,7 +34,6 @@ from .transport_events import (
     AudioStopped,
     ConnectionChange,
     ConnectionStatus,
-    ErrorEvent,
     FunctionCall,
     HistoryUpdated,
     ItemUpdate,
@@ -83,6 +81,7 @@ class RealtimeEngine:
         self.dropped_ms = 0.0
         self.calls = ToolCalls()
         self.gate: AudioGate | None = None
+        self.plane: MediaPlane | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -90,6 +89,7 @@ class RealtimeEngine:
         self.responses = ResponseSequencer(lambda: self.ids("event"))
         self.playback = Playback()
         self.gate = AudioGate(self.gate.limits) if self.gate is not None else None
+        self.plane = MediaPlane() if self.options.media_plane else None
         self.history = History(max_items=self.options.max_items, store_audio=self.options.store_audio)
         self.session: Mapping[str, Any] = {}
         self.session_interrupts = True
@@ -150,7 +150,8 @@ class RealtimeEngine:
         # A copy: listeners hold the event itself.
         self.session = copy.deepcopy(session)
         self.session_interrupts = interrupt_response(session)
-        self.output_format = output_format(session)
+        # Frames of a media plane are what the carrier makes of them, whatever the session says.
+        self.output_format = output_format(session) if self.plane is None else PCM16
         self.output_bytes_per_ms = self.output_format.bytes_per_ms
         out.append(Emit(SessionUpdated(self.session)))
 
@@ -179,6 +180,7 @@ class RealtimeEngine:
         self.responses.reset()
         self.calls.disconnected()
         self.playback = Playback()
+        self.plane = MediaPlane() if self.options.media_plane else None
         self.gate = AudioGate(self.gate.limits) if self.gate is not None else None
         out.append(Emit(ConnectionChange("disconnected", code, reason, error)))
         return out
@@ -202,6 +204,10 @@ class RealtimeEngine:
         handler(self, event, out, now)
         return out
 
+    def media(self, pcm: bytes, silent: bool, now: float) -> list[Action]:
+        """A frame of the media plane arrived (PCM16, mono, 24 kHz); `silent` if there is nothing to hear in it."""
+        return media_frames.frame(self, pcm, silent, now)
+
     def timer(self, name: str, now: float) -> list[Action]:
         """A timer that was set has fired."""
         handler = timeouts.TIMERS.get(name)
@@ -221,31 +227,7 @@ class RealtimeEngine:
             raise UserError(f"a wire event needs a 'type', got {dict(event)!r}")
         if kind == "response.create":
             return self._create(event, automatic=False, now=now)
-        if kind == "session.update" and isinstance(event.get("session"), Mapping):
-            event_id = event.get("event_id")
-            known_id = event_id if isinstance(event_id, str) else None
-            self.settings.sent(known_id, cast("Mapping[str, Any]", event["session"]))
-        elif kind == "response.cancel":
-            self.responses.cancelled(event.get("response_id"))
-            if event.get("response_id"):
-                # Whoever names it means to stop it: that it ended meanwhile is no error.
-                event = {"event_id": self.ids("event"), **event}
-                self.cancels.add(str(event["event_id"]))
-        elif kind == "conversation.item.create":
-            self._note_item(event)
-        return [Send(dict(event))]
-
-    def _note_item(self, event: Mapping[str, Any]) -> None:
-        """What to know about an item before the service shows it."""
-        item = mapping(event, "item")
-        item_id, call_id = item.get("id"), item.get("call_id")
-        if isinstance(item_id, str):
-            if event.get("previous_item_id") == "root":
-                self.put_first.add(item_id)
-            else:
-                self.put_first.discard(item_id)
-        if item.get("type") == "function_call" and isinstance(call_id, str):
-            self.calls.forget([call_id])
+        return raw_sending.send_noted(self, event)
 
     def request_response(self, response: Mapping[str, Any] | None, now: float) -> list[Action]:
         """Ask for a response; without overrides, several such requests become one."""
@@ -330,18 +312,7 @@ class RealtimeEngine:
     def reset_history(self, old: Sequence[RealtimeItem], new: Sequence[RealtimeItem]) -> list[Action]:
         """Send what turns `old` into `new`; the local history follows the service's answers."""
         self._need_connection()
-        try:
-            change = history_changes(old, new, lambda: self.ids("item"))
-        except ValueError as error:
-            raise UserError(str(error)) from None
-        out: list[Action] = []
-        for event in change.events:
-            self._note_item(event)
-            out.append(Send({"event_id": self.ids("event"), **event}))
-        if change.skipped:
-            words = f"items {', '.join(change.skipped)} cannot be created by a client and were left out"
-            out.append(Emit(ErrorEvent(UserError(words))))
-        return out
+        return raw_sending.change_history(self, old, new)
 
     # -- playback and interruption --------------------------------------------------------
 
@@ -375,7 +346,16 @@ class RealtimeEngine:
     # -- holding audio back -----------------------------------------------------------------
 
     def hold_back_audio(self, limits: HoldBack | None, now: float) -> list[Action]:
-        """Hold output audio until `release_audio`, from now on; None lets all of it through again."""
+        """Hold output audio until `release_audio`, from now on; None lets all of it through again.
+
+        Raises:
+            UserError: if the service plays the audio itself.
+        """
+        if limits is not None and self.options.media_plane:
+            raise UserError(
+                "on this transport the service plays the audio in real time, so that it cannot be held back until "
+                "it has been checked; leave hold_back_ms unset, or use transport='websocket'"
+            )
         before, self.gate = self.gate, AudioGate(limits) if limits is not None else None
         return holding.release_all(self, before, now) if before is not None else []
 

@@ -8,6 +8,7 @@ from . import commands
 from .actions import Action, CancelTimer, Emit, Send, SetTimer, StopPlayback
 from .audio_gate import flush
 from .history import HistoryView
+from .playback import Cut, Interruption
 from .transport_events import AudioInterrupted, AudioStopped, HistoryUpdated
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def interrupt(engine: RealtimeEngine, now: float) -> list[Action]:
     response_id = engine.responses.interrupt()
     if response_id is not None:
         out.append(cancel(engine, response_id))
+    if engine.plane is not None:
+        out.append(Send(commands.clear_output(engine.ids)))
     unfinished = stop_playback(engine, out, now, active, cancelled=response_id is not None)
     # Those outside the conversation are not the current response, but are heard all the same.
     out += [cancel(engine, other) for other in unfinished if other in engine.responses.out_of_band]
@@ -49,7 +52,11 @@ def interrupt_response(
         return out
     waiting = engine.playback.waiting(now)
     if waiting and waiting <= {response_id}:
+        if engine.plane is not None:
+            out.append(Send(commands.clear_output(engine.ids)))
         stop_playback(engine, out, now, response_id if active else None, cancelled=False)
+    elif active and engine.plane is not None:
+        engine.plane.uncleared.add(response_id)
     if active or response_id in waiting:
         engine.playback.discard(response_id)
     return out
@@ -80,6 +87,8 @@ def stop_playback(
     was_playing = playback.playing
     held = engine.gate is not None and flush(engine.gate, playback, now)
     result = playback.interrupt(now, (active,) if active else ())
+    if engine.plane is not None:
+        engine.plane.interrupted(now)
     if held:
         out.append(CancelTimer("hold_back"))
     if not was_playing and not cancelled and not held:
@@ -88,18 +97,37 @@ def stop_playback(
         # Silence first: it is what the user is waiting for.
         out.insert(0, StopPlayback(result.heard_ms))
         out.append(CancelTimer("playback"))
-    # The conversation knows nothing of what was said outside of it.
-    cuts = [cut for cut in result.cuts if cut.response_id not in engine.responses.out_of_band]
-    for cut in cuts:
-        where = cut.truncation
-        out.append(Send(commands.truncate(where, engine.ids)))
-        engine.history.truncate(where.item_id, where.content_index, where.audio_end_ms, cut.received_ms)
+    cuts = _cut(engine, result, out)
     out.append(Emit(AudioInterrupted(tuple(cut.truncation for cut in cuts))))
     if was_playing:
         out.append(Emit(AudioStopped(interrupted=True)))
     if cuts:
         out.append(Emit(HistoryUpdated(HistoryView(engine.history))))
     return result.unfinished
+
+
+def _cut(engine: RealtimeEngine, result: Interruption, out: list[Action]) -> list[Cut]:
+    """Take the words that were not heard out of the history, and tell the service if it cannot know."""
+    # The conversation knows nothing of what was said outside of it.
+    cuts = [cut for cut in result.cuts if cut.response_id not in engine.responses.out_of_band]
+    if engine.plane is not None:
+        cuts = [cut for cut in cuts if cut.truncation.item_id and cut.received_ms > 0]
+    for cut in cuts:
+        where = cut.truncation
+        if engine.plane is None:  # else the service has played it, and truncates by itself
+            out.append(Send(commands.truncate(where, engine.ids)))
+        length_ms = _length_ms(engine, cut)
+        engine.history.truncate(where.item_id, where.content_index, where.audio_end_ms, length_ms)
+    return cuts
+
+
+def _length_ms(engine: RealtimeEngine, cut: Cut) -> float:
+    """How long the part was going to be, as far as its words are known."""
+    where = cut.truncation
+    if engine.plane is None:
+        return cut.received_ms  # words and audio are sent together, ahead of what is heard
+    item = engine.history.get(where.item_id)
+    return engine.plane.length_ms(item, where.content_index, cut.response_id, cut.received_ms)
 
 
 def check_playback(engine: RealtimeEngine, now: float) -> list[Action]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .table import Table
 
-__all__ = ["CONNECTION", "PLAYBACK", "RESPONSE", "TABLES", "TOOL_CALL"]
+__all__ = ["CONNECTION", "MEDIA", "PLAYBACK", "RESPONSE", "TABLES", "TOOL_CALL"]
 
 CONNECTION = Table(
     "connection",
@@ -73,6 +73,41 @@ PLAYBACK = Table(
 )
 """What the listener hears; it outlives the response, which is sent faster than it is heard."""
 
+MEDIA = Table(
+    "media plane",
+    "quiet",
+    {
+        ("quiet", "sound"): "early",  # audio and events travel apart: the first sample may be here first
+        ("quiet", "started"): "playing",
+        ("early", "started"): "playing",
+        ("early", "silence"): "quiet",  # it was no reply
+        ("playing", "started"): "playing",  # the next one
+        ("playing", "stopped"): "ending",
+        ("early", "stopped"): "ending",
+        # What the service has sent is still on its way through the network and the jitter buffer.
+        ("ending", "silence"): "quiet",
+        ("ending", "too long"): "quiet",
+        ("ending", "started"): "playing",
+        ("early", "interrupted"): "stopping",
+        ("playing", "interrupted"): "stopping",
+        ("ending", "interrupted"): "stopping",
+        # A reply that nobody wants any more begins to play.
+        ("quiet", "unwanted"): "stopping",
+        ("early", "unwanted"): "stopping",
+        ("playing", "unwanted"): "stopping",
+        ("ending", "unwanted"): "stopping",
+        ("stopping", "unwanted"): "stopping",
+        ("stopped", "unwanted"): "stopping",
+        ("stopping", "cleared"): "stopped",
+        ("stopping", "too long"): "quiet",  # the service goes on talking: better heard than lost
+        ("stopping", "started"): "playing",
+        ("stopped", "silence"): "quiet",
+        ("stopped", "too long"): "quiet",
+        ("stopped", "started"): "playing",
+    },
+)
+"""Where the service plays the audio itself (WebRTC, SIP): what a frame that arrives belongs to."""
+
 TOOL_CALL = Table(
     "tool call",
     "announced",
@@ -83,4 +118,4 @@ TOOL_CALL = Table(
 )
 """One call of a tool; the next response waits for all calls of the same response."""
 
-TABLES = (CONNECTION, RESPONSE, PLAYBACK, TOOL_CALL)
+TABLES = (CONNECTION, RESPONSE, PLAYBACK, MEDIA, TOOL_CALL)

@@ -44,6 +44,7 @@ STEPS: Final = (
     "connect",
     "opened",
     "receive",
+    "media",
     "timer",
     "send_event",
     "request_response",

@@ -20,6 +20,8 @@ class EngineOptions:
         stall_timeout: silence of a running response after which others stop waiting for it.
         confirm_truncation: ask the service what is left of an item that was cut.
         max_items, store_audio: see `History`.
+        media_plane: the service plays the audio itself (WebRTC, SIP): it comes as frames beside the events. Transports
+            set it as their carrier needs.
     """
 
     configure_timeout: float = 5.0
@@ -29,3 +31,4 @@ class EngineOptions:
     confirm_truncation: bool = True
     max_items: int = DEFAULT_MAX_ITEMS
     store_audio: bool = False
+    media_plane: bool = False

@@ -17,7 +17,7 @@ from .playout import PlayoutModel
 from .recent import RecentSet
 from .transport_events import ItemTruncation
 
-__all__ = ["Cut", "Interruption", "Playback"]
+__all__ = ["Cut", "Interruption", "Part", "Playback"]
 
 MAX_DISCARDED = 256
 """Interrupted responses remembered, to drop their late audio."""
@@ -30,8 +30,8 @@ END_TOLERANCE_MS = 1.0
 
 
 @dataclass(slots=True)
-class _Part:
-    """One content part, from its first sample until it is complete and heard."""
+class Part:
+    """One content part, from its first sample until it is complete and heard; `received_ms` of it have come."""
 
     response_id: str
     item_id: str
@@ -45,7 +45,7 @@ class _Part:
 class _Segment:
     """A stretch of the stream: `ms` of one part, `offset_ms` into that part."""
 
-    part: _Part
+    part: Part
     start_ms: float
     offset_ms: float
     ms: float = 0.0
@@ -83,7 +83,7 @@ class Playback:
 
     def __init__(self) -> None:
         self.state = PLAYBACK.initial
-        self._parts: dict[tuple[str, int], _Part] = {}
+        self._parts: dict[tuple[str, int], Part] = {}
         self._queue: deque[_Segment] = deque()
         self._discarded = RecentSet(MAX_DISCARDED)
         self._model = PlayoutModel()
@@ -129,7 +129,7 @@ class Playback:
         if part is None:
             if len(self._parts) >= MAX_PARTS:
                 self._drop_oldest_part()
-            part = self._parts[key] = _Part(response_id, item_id, content_index)
+            part = self._parts[key] = Part(response_id, item_id, content_index)
         if len(self._queue) >= MAX_SEGMENTS:
             self._queue.popleft().part.segments -= 1
         part.done = False
@@ -148,6 +148,10 @@ class Playback:
         """How much of a content part that is being received was handed on, ms."""
         part = self._parts.get((item_id, content_index))
         return part.received_ms if part is not None else 0.0
+
+    def open_parts(self) -> tuple[Part, ...]:
+        """The content parts of which more audio may come."""
+        return tuple(part for part in self._parts.values() if not part.done)
 
     def response_done(self, response_id: str) -> None:
         """No more audio will come for this response."""
@@ -253,7 +257,7 @@ class Playback:
         self._queue = deque(segment for segment in self._queue if segment.part is not part)
 
 
-def _cut(part: _Part, unheard_ms: float) -> Cut | None:
+def _cut(part: Part, unheard_ms: float) -> Cut | None:
     # Whole ms, rounded down: never beyond what was received. A complete part that lacks
     # less than that was heard.
     end_ms = int(max(0.0, part.received_ms - unheard_ms) + 1e-6)

@@ -92,6 +92,8 @@ def _encoded(value: Any) -> Any:
         return {"$": "mcp_approval_request", "item": item_to_dict(value.item)}
     if isinstance(value, HoldBack):
         return {"$": "hold_back", **asdict(value)}
+    if isinstance(value, bytes):
+        return {"$": "sound", "bytes": len(value)}
     if isinstance(value, Exception):
         return {"$": "error", "class": type(value).__name__, "message": str(value)}
     if isinstance(value, Mapping):
@@ -130,6 +132,8 @@ def _decoded(value: Any) -> Any:
         case "mcp_approval_request":
             request: Any = item_from_dict(entry.get("item"))
             return McpApprovalRequest(request)
+        case "sound":
+            return bytes(int(entry.get("bytes") or 0))  # what it sounds like decides nothing
         case "error":
             return VoxwireError(str(entry.get("message")))
         case other:

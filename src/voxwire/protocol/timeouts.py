@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConnectTimeout, ProviderError
+from . import media_frames
 from .actions import Action, Emit, SetTimer
 from .holding import timed_out
 from .interruption import check_playback
@@ -70,5 +71,6 @@ TIMERS: Final[Mapping[str, Callable[[RealtimeEngine, float], list[Action]]]] = {
     "stall": _stall,
     "playback": check_playback,
     "hold_back": timed_out,
+    media_frames.TIMER: media_frames.timed_out,
 }
 """What to do when the timer of this name fires."""

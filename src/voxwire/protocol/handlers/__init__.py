@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from . import input_audio, items, output, responses, session
+from . import input_audio, items, output, output_buffer, responses, session
 from .fields import Handler
 
 __all__ = ["HANDLERS"]
@@ -19,4 +19,5 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     **items.HANDLERS,
     **responses.HANDLERS,
     **output.HANDLERS,
+    **output_buffer.HANDLERS,
 }

@@ -99,8 +99,12 @@ def item_truncated(engine: RealtimeEngine, event: WireEvent, out: list[Action], 
     The cut may be news to us: the service makes it itself where it plays the audio (WebRTC, SIP).
     """
     item_id, index = string(event, "item_id"), content_index(event)
-    if item_id in engine.history and not engine.history.was_cut(item_id, index):
-        engine.history.truncate(item_id, index, integer(event, "audio_end_ms"), None)
+    if item_id in engine.history and (engine.plane is not None or not engine.history.was_cut(item_id, index)):
+        end_ms = integer(event, "audio_end_ms")
+        length_ms = None
+        if engine.plane is not None:  # the service's word goes before what was made of the frames
+            length_ms = engine.plane.length_ms(engine.history.get(item_id), index, "", end_ms)
+        engine.history.truncate(item_id, index, end_ms, length_ms)
         out.append(history_updated(engine))
     if item_id and engine.options.confirm_truncation:
         engine.awaiting_heard.add(item_id)

@@ -20,6 +20,8 @@ __all__ = ["HANDLERS"]
 
 def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`response.output_audio.delta`: 50 times a second and session, so no detours."""
+    if engine.plane is not None:
+        return  # it is heard on the media plane
     response_id = event.get("response_id")
     item_id = event.get("item_id")
     if not isinstance(response_id, str):
@@ -58,6 +60,9 @@ def audio_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], now:
     if engine.gate is not None:
         out += holding.hold(engine, engine.gate, done, now)
         return
+    if engine.plane is not None:
+        out.append(Emit(done))  # that it was played, the service says later
+        return
     engine.playback.part_done(item_id, index)
     out.append(Emit(done))
     out += check_playback(engine, now)
@@ -71,6 +76,8 @@ def transcript_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action]
         return
     if engine.gate is not None:
         engine.gate.text(item_id, len(delta))
+    if engine.plane is not None:
+        engine.plane.note_part(response_id, item_id, index)
     out.append(Emit(TranscriptDelta(delta, item_id, response_id, index)))
     _merge_words(engine, event, out, delta, audio=True)
 

@@ -50,7 +50,8 @@ def response_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], n
     usage = usage_from_wire(response.get("usage"))
     engine.usage = engine.usage + usage
     if engine.gate is None:
-        engine.playback.response_done(response_id)
+        if engine.plane is None:  # else it is played until the service says that it was
+            engine.playback.response_done(response_id)
     else:
         out += holding.hold(engine, engine.gate, ResponseEnd(response_id), now)
     out.append(Emit(UsageUpdate(usage)))
