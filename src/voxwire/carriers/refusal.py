@@ -15,23 +15,28 @@ from ..protocol.refusals import refusal
 __all__ = ["endpoint", "refused", "timed_out", "unreachable"]
 
 
-def endpoint(url: str) -> str:
-    """`host:port` of a WebSocket URL.
+def endpoint(url: str, schemes: tuple[str, str] = ("ws", "wss")) -> str:
+    """`host:port` of a URL.
+
+    Args:
+        schemes: the plain and the encrypted one that it may have; their ports are 80 and 443.
 
     Raises:
-        ConfigError: if it is not `ws://` or `wss://` with a host.
+        ConfigError: if it has another scheme, or no host.
     """
+    plain, secure = schemes
+    what = "WebSocket URL" if plain == "ws" else "URL"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigError(f"the WebSocket URL cannot be read: {error}") from None
-    if parts.scheme not in ("ws", "wss") or not host:
+        raise ConfigError(f"the {what} cannot be read: {error}") from None
+    if parts.scheme not in schemes or not host:
         raise ConfigError(
-            f"a WebSocket URL starts with ws:// or wss:// and a host, not with {parts.scheme or url[:20]!r}"
+            f"a {what} starts with {plain}:// or {secure}:// and a host, not with {parts.scheme or url[:20]!r}"
         )
     shown = f"[{host}]" if ":" in host else host
-    return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
+    return f"{shown}:{port or (443 if parts.scheme == secure else 80)}"
 
 
 def refused(where: str, status: int, body: bytes | None, location: str | None = None) -> ProviderError:
