@@ -50,6 +50,16 @@ class RealtimeTransportLayer(ABC):
         """Whether input audio is held back; None if this transport cannot."""
 
     @property
+    def speaking(self) -> bool:
+        """Whether the agent is being heard right now; when that ends, `audio_stopped` is emitted."""
+        return False
+
+    @property
+    def call_id(self) -> str | None:
+        """What the service calls the call that this is, or that this is attached to; None if it is none."""
+        return None
+
+    @property
     def history(self) -> Sequence[RealtimeItem]:
         """The conversation so far, oldest first, if this transport keeps it."""
         return ()

@@ -110,6 +110,11 @@ class OpenAIRealtimeBase(EngineShell):
         return self._engine.session
 
     @property
+    def speaking(self) -> bool:
+        """Whether the agent is being heard right now, or what it said is still being held back."""
+        return self._engine.playback.playing or self.holds_audio
+
+    @property
     def heard_ms(self) -> float:
         """Output audio heard since the connection opened, ms."""
         self._ask_sink()
