@@ -1,4 +1,4 @@
-"""The async shell around one server engine: socket, tasks and time."""
+"""The async shell around one server engine: clients, audio, tasks and time."""
 
 from __future__ import annotations
 
@@ -7,51 +7,42 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from .channel import Channel, Socket
 from .engine import (
     CancelResponse,
     CancelTimer,
-    CancelTranscription,
+    ClearPlayout,
     Close,
     EngineAction,
-    FeedTranscription,
-    FinishTranscription,
     Hear,
+    Play,
     ResetHearing,
     Send,
     ServerEngine,
     SetTimer,
     StartResponse,
-    StartTranscription,
 )
-from .hearing import Ear, Recognition
+from .hearing import Ear
 from .limits import Limits
 from .mcp import AllowList, McpRunner
+from .media import MediaPlane
 from .pipeline import ResponseRun, Shell
+from .recognising import Recognitions
 from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetector
 
 __all__ = ["Connection", "Socket", "Speech"]
 
 logger = logging.getLogger("voxwire.server")
 
+LATE_FRAMES = 500
+"""Audio of a call that may wait while a long `input_audio_buffer.append` is heard, in pieces of 20 ms."""
 
-class Socket(Protocol):
-    """A message-based connection to a client."""
-
-    async def receive(self) -> str | bytes | None:
-        """The next message; None when the client has gone."""
-        ...
-
-    async def send(self, message: str) -> None:
-        """Send a message; waits while the client is slow."""
-        ...
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close with a WebSocket code."""
-        ...
+_GONE = Close(1000, "The client has left.")
+_TOO_SLOW = Close(1013, "This client takes events too slowly.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,58 +56,62 @@ class Speech:
 
 
 class Connection:
-    """One session on a socket.
+    """One session and its clients.
+
+    It lives as long as its first client. Others may come and go (`attach`): all are told
+    everything, all may send events, and an error goes to the one whose event it answers.
 
     Args:
-        pace: of sent audio; 1.0 is real time, None as fast as it is made.
-        mcp: the MCP servers that it may reach for its client.
+        socket: the first client; None for a call that has only audio, which lives until `end`.
+        pace: of sent audio; 1.0 is real time, None as fast as it is made. A media plane has its own.
+        mcp: the MCP servers that it may reach for its clients.
+        media: the audio of a call; the engine was made with its `played_ms`.
     """
 
     def __init__(
         self,
         engine: ServerEngine,
-        socket: Socket,
+        socket: Socket | None,
         speech: Speech,
         limits: Limits,
         pace: float | None = None,
         *,
         mcp: AllowList | None = None,
+        media: MediaPlane | None = None,
     ) -> None:
         self._engine = engine
-        self._socket = socket
         self._speech = speech
         self._limits = limits
-        self._pace = pace
+        self._pace = pace if media is None else None
+        self._media = media
         self._ear = Ear(speech.detector)
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._recognitions: dict[str, Recognition] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._outgoing: deque[str | Close | None] = deque()  # None: drop the connection
-        self._outgoing_bytes = 0
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._mcp = McpRunner(
-            engine,
-            mcp or AllowList(()),
-            limits,
-            perform=self._perform,
-            spawn=self._spawn,
-            cancel=self._cancel_task,
-        )
+        self._first = Channel(socket, limits) if socket is not None else None
+        self._channels = [self._first] if self._first is not None else []
+        self._reading = asyncio.Lock()
+        self._late: deque[bytes] = deque(maxlen=LATE_FRAMES)
+        self._ending: Close | None = None
+        self._over = asyncio.Event()
+        helpers: dict[str, Any] = {
+            "perform": self._perform,
+            "spawn": self._spawn,
+            "cancel": self._cancel_task,
+        }
+        self._mcp = McpRunner(engine, mcp or AllowList(()), limits, **helpers)
+        self._recognitions = Recognitions(engine, speech.transcriber, limits.transcription_seconds, **helpers)
         self._handlers: dict[type[EngineAction], Callable[[Any], None]] = {
             Send: self._send,
-            Close: self._enqueue,
-            ResetHearing: self._reset_hearing,
+            Close: lambda action: self.end(action.code, action.reason),
+            ResetHearing: lambda _: self._ear.reset(),
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
             StartResponse: self._start_response,
             CancelResponse: self._cancel_response,
-            StartTranscription: self._start_recognition,
-            FeedTranscription: self._feed_recognition,
-            FinishTranscription: self._finish_recognition,
-            CancelTranscription: self._cancel_recognition,
+            Play: self._play,
+            ClearPlayout: self._clear_playout,
+            **self._recognitions.handlers(),
             **self._mcp.handlers(),
         }
 
@@ -125,94 +120,157 @@ class Connection:
     async def run(self) -> None:
         """Serve the session until it ends; nothing of it is left running."""
         self._perform(self._engine.start(self._loop.time()))
-        reader = asyncio.create_task(self._read(), name="voxwire-server-read")
-        writer = asyncio.create_task(self._write(), name="voxwire-server-write")
+        if self._media is not None:
+            self._media.listen(self._heard)
+        try:
+            if self._first is not None:
+                await self._serve(self._first)
+            else:
+                await self._over.wait()
+        finally:
+            await self._stop()
+
+    async def attach(self, socket: Socket) -> None:
+        """Serve another client of the session until it leaves, which does not end the session.
+
+        When the session ends, it is closed with the reason.
+        """
+        channel = Channel(socket, self._limits)
+        for action in self._engine.greet():
+            if isinstance(action, Send):
+                channel.put(_text(action))
+        self._channels.append(channel)
+        if self._ending is not None:
+            channel.put(self._ending)
+        await self._serve(channel)
+
+    @property
+    def attached(self) -> int:
+        """How many clients it has besides the first."""
+        return sum(channel is not self._first for channel in self._channels)
+
+    def end(self, code: int, reason: str) -> None:
+        """End the session with a WebSocket close code, once what was sent is out; idempotent."""
+        self._finish(Close(code, reason))
+
+    def shut_down(self, reason: str) -> None:
+        """End the session with close code 1001."""
+        self.end(1001, reason)
+
+    def _disconnect(self, code: int | None, reason: str) -> None:
+        if code is not None:
+            self.end(code, reason)
+            return
+        for channel in self._channels:
+            channel.put(None)
+        self._over.set()
+
+    def _finish(self, close: Close) -> None:
+        self._ending = self._ending or close
+        for channel in self._channels:
+            channel.put(self._ending)
+        self._over.set()
+
+    async def _stop(self) -> None:
+        self._finish(_GONE)
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+        self._recognitions.cancel_all()
+        await _cancelled(self._tasks.values())
+        await self._mcp.close()
+
+    async def _serve(self, channel: Channel) -> None:
+        reader = asyncio.create_task(self._read(channel), name="voxwire-server-read")
+        writer = asyncio.create_task(channel.write(), name="voxwire-server-write")
         try:
             done, _ = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if (error := task.exception()) is not None:
                     logger.error("a session failed", exc_info=error)
-                    await self._close_quietly(1011, "Internal error")
+                    with contextlib.suppress(Exception):
+                        await channel.socket.close(1011, "Internal error")
         finally:
-            await self._stop({reader, writer, *self._tasks.values()})
-
-    def shut_down(self, reason: str) -> None:
-        """End the session with close code 1001, once what was sent is out."""
-        self._enqueue(Close(1001, reason))
-
-    def _disconnect(self, code: int | None, reason: str) -> None:
-        self._enqueue(None if code is None else Close(code, reason))
-
-    async def _stop(self, tasks: set[asyncio.Task[None]]) -> None:
-        for handle in self._timers.values():
-            handle.cancel()
-        self._timers.clear()
-        for recognition in self._recognitions.values():
-            recognition.cancel()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._mcp.close()
-
-    async def _close_quietly(self, code: int, reason: str) -> None:
-        with contextlib.suppress(Exception):
-            await self._socket.close(code, reason)
+            self._channels.remove(channel)
+            await _cancelled([reader, writer])
 
     # -- in ---------------------------------------------------------------------------------
 
-    async def _read(self) -> None:
-        while (message := await self._socket.receive()) is not None:
-            # The actions of one event are in order also where listening pauses between slices.
-            for action in self._engine.receive_text(message, self._loop.time()):
-                if isinstance(action, Hear):
-                    await self._hear(action)
-                else:
-                    self._do(action)
-            await self.wait_for_room()
+    async def _read(self, channel: Channel) -> None:
+        while (message := await channel.socket.receive()) is not None:
+            async with self._reading:  # the audio of two clients is not mixed up
+                if self._over.is_set():
+                    continue
+                await self._take(channel, message)
+                while self._late:
+                    self._listen(self._late.popleft())
+            await channel.wait_for_room()
 
-    async def _hear(self, action: Hear) -> None:
-        for number, probabilities in enumerate(self._ear.slices(action.pcm, action.format)):
-            if number:
-                await asyncio.sleep(0)
-            if probabilities:
-                self._perform(self._engine.voice(probabilities, self._ear.frame_ms, self._loop.time()))
+    async def _take(self, channel: Channel, message: str | bytes) -> None:
+        # The actions of one event are in order also where listening pauses between slices.
+        for action in self._engine.receive_text(message, self._loop.time()):
+            if isinstance(action, Hear):
+                for number, probabilities in enumerate(self._ear.slices(action.pcm, action.format)):
+                    if number:
+                        await asyncio.sleep(0)
+                    self._detected(probabilities)
+            elif isinstance(action, Send) and action.event["type"] == "error":
+                channel.put(_text(action))
+            else:
+                self._do(action)
+
+    def _detected(self, probabilities: Sequence[float]) -> None:
+        if probabilities:
+            self._perform(self._engine.voice(probabilities, self._ear.frame_ms, self._loop.time()))
+
+    def _heard(self, pcm: bytes) -> None:
+        """Audio of the call."""
+        if self._over.is_set():
+            return
+        if self._reading.locked():
+            self._late.append(pcm)
+            return
+        try:
+            self._listen(pcm)
+        except Exception:
+            logger.exception("a session failed")
+            self.end(1011, "Internal error")
+
+    def _listen(self, pcm: bytes) -> None:
+        for action in self._engine.hear(pcm, self._loop.time()):
+            if isinstance(action, Hear):
+                for probabilities in self._ear.slices(action.pcm, action.format):
+                    self._detected(probabilities)
+            else:
+                self._do(action)
 
     # -- out --------------------------------------------------------------------------------
 
-    async def wait_for_room(self) -> None:
-        """Wait while too much is waiting for the client."""
-        await self._room.wait()
-
-    async def _write(self) -> None:
+    async def _wait_for_room(self, response_id: str) -> None:
+        """Wait while the client is slow, or the audio is far ahead of what was played."""
+        if self._first is not None:
+            await self._first.wait_for_room()
         while True:
-            while not self._outgoing:
-                self._wake.clear()
-                await self._wake.wait()
-            message = self._outgoing.popleft()
-            if message is None:
+            beyond_ms = self._engine.ahead_ms(response_id) - self._limits.playout_ms
+            if beyond_ms <= 0:
                 return
-            try:
-                async with asyncio.timeout(self._limits.send_seconds):
-                    if isinstance(message, Close):
-                        await self._socket.close(message.code, message.reason)
-                        return
-                    await self._socket.send(message)
-            except TimeoutError:
-                logger.info("a client took longer than %g s for a message", self._limits.send_seconds)
-                return
-            except (ConnectionError, EOFError):
-                return
-            self._outgoing_bytes -= len(message)
-            if self._outgoing_bytes < self._limits.outgoing_bytes:
-                self._room.set()
+            await asyncio.sleep(min(max(beyond_ms / 1000, 0.02), 1))
 
-    def _enqueue(self, message: str | Close | None) -> None:
-        self._outgoing.append(message)
-        self._wake.set()
-        if isinstance(message, str):
-            self._outgoing_bytes += len(message)
-            if self._outgoing_bytes >= self._limits.outgoing_bytes:
-                self._room.clear()
+    def _send(self, action: Send) -> None:
+        text = _text(action)
+        for channel in self._channels:
+            if channel is not self._first and channel.full:
+                channel.give_up(_TOO_SLOW)  # nobody waits for a client that came to look on
+            else:
+                channel.put(text)
+
+    def _play(self, action: Play) -> None:
+        if self._media is not None:
+            self._media.write(action.pcm)
+
+    def _clear_playout(self, _: ClearPlayout) -> None:
+        if self._media is not None:
+            self._media.clear()
 
     # -- actions ----------------------------------------------------------------------------
 
@@ -222,12 +280,6 @@ class Connection:
 
     def _do(self, action: EngineAction) -> None:
         self._handlers[type(action)](action)
-
-    def _send(self, action: Send) -> None:
-        self._enqueue(json.dumps(action.event, separators=(",", ":")))
-
-    def _reset_hearing(self, _: ResetHearing) -> None:
-        self._ear.reset()
 
     def _set_timer(self, action: SetTimer) -> None:
         self._drop_timer(action.name)
@@ -263,7 +315,7 @@ class Connection:
             self._engine,
             self._speech.responder,
             self._speech.synthesizer,
-            Shell(self._perform, self.wait_for_room, self._disconnect),
+            Shell(self._perform, lambda: self._wait_for_room(plan.response_id), self._disconnect),
             synthesis_seconds=self._limits.synthesis_seconds,
             pace=self._pace,
         )
@@ -272,42 +324,13 @@ class Connection:
     def _cancel_response(self, action: CancelResponse) -> None:
         self._cancel_task(action.response_id)
 
-    def _start_recognition(self, action: StartTranscription) -> None:
-        def on_partial(text: str) -> None:
-            self._perform(self._engine.partial(action.item_id, text))
 
-        self._recognitions[action.item_id] = Recognition(
-            self._speech.transcriber, action.format, action.session, on_partial
-        )
+def _text(action: Send) -> str:
+    return json.dumps(action.event, separators=(",", ":"))
 
-    def _feed_recognition(self, action: FeedTranscription) -> None:
-        recognition = self._recognitions.get(action.item_id)
-        if recognition is not None:
-            recognition.feed(action.pcm)
 
-    def _finish_recognition(self, action: FinishTranscription) -> None:
-        self._spawn(action.item_id, self._recognise(action.item_id))
-
-    def _cancel_recognition(self, action: CancelTranscription) -> None:
-        self._cancel_task(action.item_id)
-        recognition = self._recognitions.pop(action.item_id, None)
-        if recognition is not None:
-            recognition.cancel()
-
-    async def _recognise(self, item_id: str) -> None:
-        recognition = self._recognitions.get(item_id)
-        if recognition is None:
-            return
-        try:
-            transcript = await recognition.finish(self._limits.transcription_seconds)
-        except Exception as exc:  # noqa: BLE001 - a plug-in may raise anything
-            logger.warning("input transcription failed: %s", exc)
-            recognition.cancel()
-            message = str(exc) or type(exc).__name__
-            actions = self._engine.transcription_failed(item_id, message, self._loop.time())
-        else:
-            now = self._loop.time()
-            actions = self._engine.transcribed(item_id, transcript.text, transcript.seconds, now)
-        finally:
-            self._recognitions.pop(item_id, None)
-        self._perform(actions)
+async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+    waiting = list(tasks)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

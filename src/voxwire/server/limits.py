@@ -23,7 +23,12 @@ class Limits:
         items: items of one conversation (`conversation_full`).
         responses: responses running at the same time in one session, out-of-band ones
             included (`too_many_responses`).
-        sessions: open sessions of the server (HTTP 429, `too_many_sessions`).
+        sessions: open sessions of the server, calls among them (HTTP 429, `too_many_sessions`).
+        calls: calls of the server (HTTP 429, `too_many_calls`); each costs CPU for its audio.
+        sidebands: clients of a call besides its caller (HTTP 429, `too_many_sidebands`).
+        call_body_bytes: SDP offer and session of a new call together (HTTP 413).
+        call_connect_seconds: time from the answer until the caller is connected.
+        playout_ms: audio that a response may be ahead of what a call has played.
         session_seconds: length of a session (`session_expired`, close code 1001).
         idle_seconds: time without any client event (`session_idle`, close code 1001).
         send_seconds: time in which a client must take what it is sent; a slower one is dropped.
@@ -46,6 +51,11 @@ class Limits:
     items: int = 2000
     responses: int = 8
     sessions: int = 1000
+    calls: int = 40
+    sidebands: int = 8
+    call_body_bytes: int = 256 * 1024
+    call_connect_seconds: float = 30
+    playout_ms: float = 30_000
     session_seconds: float = 60 * 60
     idle_seconds: float = 30 * 60
     send_seconds: float = 60

@@ -496,13 +496,17 @@ class Anything(RuleBasedStateMachine):
         super().__init__()
         self.call = Call()
         self.open: list[str] = []
+        self.known = 0
+
+    def note_started(self) -> None:
+        started = [a.response_id for a in self.call.actions if isinstance(a, StartResponse)]
+        self.open += started[self.known :]
+        self.known = len(started)
 
     @rule(beside=st.booleans())
     def respond(self, beside: bool) -> None:
-        before = len([a for a in self.call.actions if isinstance(a, StartResponse)])
-        response_id = self.call.respond(**({"conversation": "none"} if beside else {}))
-        if len([a for a in self.call.actions if isinstance(a, StartResponse)]) > before:
-            self.open.append(response_id)
+        self.call.send("response.create", response={"conversation": "none"} if beside else {})
+        self.note_started()
 
     @rule(number=st.integers(0, 7), words=st.integers(1, 4), ms=st.sampled_from([30, 110, 200]))
     def speak(self, number: int, words: int, ms: int) -> None:
@@ -525,7 +529,10 @@ class Anything(RuleBasedStateMachine):
     @rule()
     def interrupt(self) -> None:
         self.call.hear(1.0, 100)
-        self.call.hear(0.0, 600)
+        for event in self.call.hear(0.0, 600):
+            if event["type"] == "input_audio_buffer.committed":
+                self.call.take(self.call.engine.transcribed(event["item_id"], "so", 1.0, self.call.now))
+        self.note_started()
 
     @invariant()
     def events_pair_up(self) -> None:

@@ -214,6 +214,8 @@ class Playout:
             whole = played_ms >= length - SLACK_MS and item is not unfinished
             if whole or played_ms > length or self._conversation.get(item.id) is not item:
                 continue  # or the client has cut it before
-            where = {"item_id": item.id, "content_index": 0, "audio_end_ms": int(played_ms)}
-            self._conversation.truncate(**where)
-            self._out.send("conversation.item.truncated", **where)
+            end_ms = int(played_ms)
+            self._conversation.truncate(item.id, 0, end_ms)
+            self._out.send(
+                "conversation.item.truncated", item_id=item.id, content_index=0, audio_end_ms=end_ms
+            )
