@@ -119,6 +119,12 @@ if TYPE_CHECKING:
     from .session.events import ToolApprovalRequested as ToolApprovalRequested
     from .session.events import TransportEvent as TransportEvent
     from .session.metrics import SessionMetrics as SessionMetrics
+    from .session.phone.receptionist import IgnoreCall as IgnoreCall
+    from .session.phone.receptionist import Receptionist as Receptionist
+    from .session.phone.receptionist import RejectCall as RejectCall
+    from .session.phone.sip import OpenAIRealtimeSIP as OpenAIRealtimeSIP
+    from .session.phone.tools import end_call as end_call
+    from .session.phone.tools import transfer_call as transfer_call
     from .session.session import RealtimeSession as RealtimeSession
     from .session.telemetry import instrument as instrument
     from .session.transcription import Transcript as Transcript
@@ -136,6 +142,7 @@ if TYPE_CHECKING:
     from .tools import is_background_result as is_background_result
     from .tools import tool as tool
     from .transports.base import RealtimeTransportLayer as RealtimeTransportLayer
+    from .transports.sideband import OpenAIRealtimeSideband as OpenAIRealtimeSideband
     from .transports.websocket import OpenAIRealtimeWebSocket as OpenAIRealtimeWebSocket
 
 _HOME = {
@@ -262,6 +269,13 @@ _HOME = {
     "background_result": "tools",
     "is_background_result": "tools",
     "RealtimeTransportLayer": "transports.base",
+    "OpenAIRealtimeSIP": "session.phone.sip",
+    "Receptionist": "session.phone.receptionist",
+    "RejectCall": "session.phone.receptionist",
+    "IgnoreCall": "session.phone.receptionist",
+    "end_call": "session.phone.tools",
+    "transfer_call": "session.phone.tools",
+    "OpenAIRealtimeSideband": "transports.sideband",
     "OpenAIRealtimeWebSocket": "transports.websocket",
 }
 """Public name -> the module that has it."""

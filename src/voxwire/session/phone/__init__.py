@@ -1,0 +1,1 @@
+"""Agents on the phone: answering calls, and tools for them."""
