@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voxwire.protocol.machines import CONNECTION, PLAYBACK, RESPONSE, TOOL_CALL
+from voxwire.protocol.machines import CONNECTION, MEDIA, PLAYBACK, RESPONSE, TOOL_CALL
 from voxwire.protocol.table import Table
 
 WAYS = [
@@ -25,6 +25,14 @@ WAYS = [
     (RESPONSE, "created|stalled", "idle"),
     (PLAYBACK, "audio received|audio received|everything heard", "silent"),
     (PLAYBACK, "audio received|interrupted", "silent"),
+    (MEDIA, "started|stopped|silence", "quiet"),
+    (MEDIA, "sound|started|stopped|started", "playing"),
+    (MEDIA, "sound|silence", "quiet"),
+    (MEDIA, "started|interrupted|cleared|silence", "quiet"),
+    (MEDIA, "started|stopped|interrupted|silence", "quiet"),
+    (MEDIA, "started|interrupted|started", "playing"),
+    (MEDIA, "unwanted|cleared|started", "playing"),
+    (MEDIA, "started|interrupted|too long", "quiet"),
     (TOOL_CALL, "disconnected|", "dropped"),
 ]
 

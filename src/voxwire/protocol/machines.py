@@ -90,7 +90,7 @@ MEDIA = Table(
         ("ending", "started"): "playing",
         ("early", "interrupted"): "stopping",
         ("playing", "interrupted"): "stopping",
-        ("ending", "interrupted"): "stopping",
+        ("ending", "interrupted"): "stopped",  # the service has nothing left to clear
         # A reply that nobody wants any more begins to play.
         ("quiet", "unwanted"): "stopping",
         ("early", "unwanted"): "stopping",
