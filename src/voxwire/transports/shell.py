@@ -13,6 +13,7 @@ from ..listeners import Listeners
 from ..protocol import wire
 from ..protocol.actions import Action, CancelTimer, Emit, Fail, Play, Ready, Send, SetTimer, StopPlayback
 from ..protocol.audio_gate import HoldBack
+from ..protocol.call_events import CALL_EVENTS
 from ..protocol.engine import RealtimeEngine
 from ..protocol.events import parse_server_event
 from ..protocol.formats import AudioFormat
@@ -35,7 +36,7 @@ SINK_HIGH_MS = 120_000.0
 SINK_CHECK = 0.25
 """Seconds between two looks at a sink that is too full."""
 OWN_NAMES = frozenset({"*", "sent", "connected", "disconnected"}) | {
-    event.name for event in TransportEventBase.__subclasses__()
+    event.name for event in (*TransportEventBase.__subclasses__(), *CALL_EVENTS)
 }
 """Names of listeners that a wire event must not reach by being called so."""
 
