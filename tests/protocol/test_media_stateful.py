@@ -37,6 +37,7 @@ class Call(RuleBasedStateMachine):
         self.under_way: deque[str | None] = deque([None] * JITTER_FRAMES)
         self.unwanted: set[str] = set()
         self.expect_clear = False
+        self.clearing = False  # the service does so by itself
 
     def connect(self) -> None:
         self.do(self.engine.connect(None, self.now))
@@ -64,7 +65,8 @@ class Call(RuleBasedStateMachine):
                 case Emit(event=AudioInterrupted(truncations=cuts)):
                     for cut in cuts:
                         assert 0 <= cut.audio_end_ms <= (cut.received_ms or 0)
-                    self.unwanted |= {name for name in (self.active, self.sounding) if name}
+                    stopped = (self.sounding,) if self.clearing else (self.active, self.sounding)
+                    self.unwanted |= {name for name in stopped if name}
                 case StopPlayback(heard_ms=heard):
                     assert heard >= 0
                     if self.engine.status == "connected":
@@ -124,8 +126,9 @@ class Call(RuleBasedStateMachine):
     def clear(self) -> None:
         self.expect_clear = False
         if self.sounding is not None:
-            sounding, self.sounding = self.sounding, None
-            self.receive("output_audio_buffer.cleared", response_id=sounding)
+            self.clearing = True
+            self.receive("output_audio_buffer.cleared", response_id=self.sounding)
+            self.clearing, self.sounding = False, None
 
     @rule(frames=st.integers(1, 40), pause=st.booleans())
     def frames(self, frames: int, pause: bool) -> None:

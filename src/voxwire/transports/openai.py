@@ -184,7 +184,7 @@ class OpenAIRealtimeBase(EngineShell):
         try:
             key = await _resolve(api_key)
             request = self._request(key, url=url, call_id=call_id, model=model)
-            link = self._link = Link(self._new_carrier(), self._received, self._closed)
+            link = self._link = self._new_link()
             await link.carrier.open(request, link)
             self._perform(self._engine.opened(self._now()))
             warning = await link.ready
@@ -204,6 +204,9 @@ class OpenAIRealtimeBase(EngineShell):
                 await link.finish()
             raise
         self.model = model
+
+    def _new_link(self) -> Link:
+        return Link(self._new_carrier(), self._received, self._closed)
 
     async def _start_audio(self, link: Link) -> None:
         for who in tuple(self._laggards.values()):
