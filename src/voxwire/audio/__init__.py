@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .base import AudioSink, AudioSource
+    from .devices import AudioDevice, AudioDropped, DeviceChanged, list_devices
+    from .devices_microphone import Microphone
+    from .devices_speaker import Speaker
+    from .echo import EchoCanceller, LivekitEchoCanceller, make_echo_canceller
+    from .echo_duplex import DuplexProcessor
     from .g711 import decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
     from .levels import peak_dbfs, rms_dbfs
     from .live_sources import QueueSource, SequenceSource
     from .paced_sink import PacedSink
+    from .push_to_talk import PushToTalk
     from .recording import StereoRecorder
     from .resample import Converter, Resampler, convert
     from .sinks import CallbackSink, NullSink, TeeSink, WavSink
@@ -19,16 +25,25 @@ if TYPE_CHECKING:
     from .wav_writer import WavWriter
 
 __all__ = [
+    "AudioDevice",
+    "AudioDropped",
     "AudioSink",
     "AudioSource",
     "CallbackSink",
     "Converter",
+    "DeviceChanged",
+    "DuplexProcessor",
+    "EchoCanceller",
+    "LivekitEchoCanceller",
+    "Microphone",
     "NullSink",
     "PacedSink",
+    "PushToTalk",
     "QueueSource",
     "Resampler",
     "SequenceSource",
     "SilenceSource",
+    "Speaker",
     "StereoRecorder",
     "TeeSink",
     "ToneSource",
@@ -41,6 +56,8 @@ __all__ = [
     "decode_ulaw",
     "encode_alaw",
     "encode_ulaw",
+    "list_devices",
+    "make_echo_canceller",
     "peak_dbfs",
     "read_wav",
     "rms_dbfs",
@@ -48,10 +65,16 @@ __all__ = [
 
 _MODULES = {
     "base": ("AudioSink", "AudioSource"),
+    "devices": ("AudioDevice", "AudioDropped", "DeviceChanged", "list_devices"),
+    "devices_microphone": ("Microphone",),
+    "devices_speaker": ("Speaker",),
+    "echo": ("EchoCanceller", "LivekitEchoCanceller", "make_echo_canceller"),
+    "echo_duplex": ("DuplexProcessor",),
     "g711": ("decode_alaw", "decode_ulaw", "encode_alaw", "encode_ulaw"),
     "levels": ("peak_dbfs", "rms_dbfs"),
     "live_sources": ("QueueSource", "SequenceSource"),
     "paced_sink": ("PacedSink",),
+    "push_to_talk": ("PushToTalk",),
     "recording": ("StereoRecorder",),
     "resample": ("Converter", "Resampler", "convert"),
     "sinks": ("CallbackSink", "NullSink", "TeeSink", "WavSink"),
