@@ -118,7 +118,9 @@ def read_secrets(secret: Secrets) -> tuple[bytes, ...]:
     Raises:
         ConfigError: if there is none, or one cannot be used; what it is is never said.
     """
-    several = (secret,) if isinstance(secret, (str, bytes)) else tuple(secret)
+    # None, for example, where an environment variable is not set.
+    single = isinstance(secret, (str, bytes)) or not isinstance(cast("object", secret), Iterable)
+    several = cast("tuple[object, ...]", (secret,) if single else tuple(cast("Sequence[object]", secret)))
     if not several:
         raise ConfigError("secret is an empty list; pass the endpoint's signing secret (whsec_...)")
     return tuple(_key(one) for one in several)
