@@ -5,6 +5,7 @@ Messages name the host and port, never the rest of the URL or a header: keys tra
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -75,7 +76,7 @@ def timed_out(where: str, seconds: float | None) -> ConnectTimeout:
 
 def _named(url: str) -> str:
     """`host:port` if there is one in it, else a harmless description."""
-    try:
-        return endpoint(url)
-    except ConfigError:
-        return "another address"
+    for schemes in (("ws", "wss"), ("http", "https")):
+        with contextlib.suppress(ConfigError):
+            return endpoint(url, schemes)
+    return "another address"
