@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .script import IncompleteScenarioError, RecordedCall, UnexpectedCallError, UnmatchedCallError
     from .server import ScriptedConnection, ScriptedServer, UnexpectedEventError
     from .transport import ConnectionSupersededError, ScriptedRealtimeTransport, TransportNotClosedError
+    from .twilio import StreamPlayout, TwilioCaller
 
 __all__ = [
     "CarrierEnds",
@@ -36,7 +37,9 @@ __all__ = [
     "ScriptedConnection",
     "ScriptedRealtimeTransport",
     "ScriptedServer",
+    "StreamPlayout",
     "TransportNotClosedError",
+    "TwilioCaller",
     "UnexpectedCallError",
     "UnexpectedEventError",
     "UnmatchedCallError",
@@ -61,7 +64,9 @@ _HOME = {
     "ScriptedConnection": "server",
     "ScriptedRealtimeTransport": "transport",
     "ScriptedServer": "server",
+    "StreamPlayout": "twilio",
     "TransportNotClosedError": "transport",
+    "TwilioCaller": "twilio",
     "UnexpectedCallError": "script",
     "UnexpectedEventError": "server",
     "UnmatchedCallError": "script",
