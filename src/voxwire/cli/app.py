@@ -127,6 +127,31 @@ def serve(
             help="An MCP server that sessions may name as a hosted tool. Repeatable.", metavar="URL"
         ),
     ] = None,
+    cors_origin: Annotated[
+        _Texts,
+        typer.Option(
+            help="A web page's origin that may open calls, or '*'. Repeatable. Default: pages of this machine.",
+            metavar="ORIGIN",
+        ),
+    ] = None,
+    ice_server: Annotated[
+        _Texts,
+        typer.Option(
+            help="A STUN or TURN server for calls: URL[,username=...,credential=...]. Repeatable.",
+            metavar="URL",
+            envvar="VOXWIRE_ICE_SERVERS",
+        ),
+    ] = None,
+    public_address: Annotated[
+        str | None,
+        typer.Option(help="Offer callers this IP address in place of the local one (NAT).", metavar="IP"),
+    ] = None,
+    udp_ports: Annotated[
+        str | None, typer.Option(help="Local UDP ports for calls, or one.", metavar="FIRST-LAST")
+    ] = None,
+    rtc_backend: Annotated[
+        str | None, typer.Option(help="Peer connections by aiortc or wrtc.", metavar="NAME")
+    ] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions open at a time.")] = None,
     limit: Annotated[
         _Texts, typer.Option(help="Any other limit, NAME=NUMBER. Repeatable.", metavar="NAME=NUMBER")
@@ -154,6 +179,11 @@ def serve(
         voice=voice,
         pace=pace,
         mcp_servers=tuple(mcp_allow or ()),
+        cors_origins=tuple(cors_origin) if cors_origin else None,
+        ice_servers=tuple(ice_server or ()),
+        public_address=public_address,
+        udp_ports=udp_ports,
+        rtc_backend=rtc_backend,
         max_sessions=max_sessions,
         limits=tuple(limit or ()),
         log_level=log_level,

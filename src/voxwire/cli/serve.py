@@ -10,6 +10,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,16 @@ from ..server.options import ServerOptions
 from ..server.serve import EmbeddedServer
 from ..server.speech import registry
 
-__all__ = ["ServeOptions", "make_options", "parse_component", "parse_limits", "run", "serve_until_stopped"]
+__all__ = [
+    "ServeOptions",
+    "make_options",
+    "parse_component",
+    "parse_ice_server",
+    "parse_limits",
+    "parse_ports",
+    "run",
+    "serve_until_stopped",
+]
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -36,6 +46,11 @@ class ServeOptions:
     voice: str = "marin"
     pace: float | None = None
     mcp_servers: Sequence[str] = ()
+    cors_origins: Sequence[str] | None = None
+    ice_servers: Sequence[str] = field(default=(), repr=False)
+    public_address: str | None = None
+    udp_ports: str | None = None
+    rtc_backend: str | None = None
     max_sessions: int | None = None
     limits: Sequence[str] = ()
     log_level: str = "warning"
@@ -92,6 +107,7 @@ def _greeting(server: EmbeddedServer, options: ServeOptions) -> list[str]:
         "voxwire serves the Realtime API. Ctrl-C stops it.",
         f"  WebSocket  {server.url}?model=gpt-realtime",
         f"  HTTP       {server.http_url}",
+        f"  WebRTC     {_calls_hint(server)}",
         f"  Key        {key_hint}",
         f"  Speech     {speech}",
     ]
@@ -101,6 +117,12 @@ def _greeting(server: EmbeddedServer, options: ServeOptions) -> list[str]:
         lines.append(f"  Warning    {options.host} can be reached by others, and no --api-key is set")
     lines.append(f"  Try it     voxwire demo --url {server.url}" + (" --api-key ..." if keys else ""))
     return lines
+
+
+def _calls_hint(server: EmbeddedServer) -> str:
+    if any(find_spec(name) for name in ("aiortc", "wrtc")):
+        return f"{server.http_url}/realtime/calls"
+    return "not installed; pip install 'voxwire[webrtc]'"
 
 
 def _is_loopback(host: str) -> bool:
@@ -154,6 +176,11 @@ def make_options(options: ServeOptions) -> ServerOptions:
         pace=options.pace,
         voice=options.voice,
         mcp_servers=tuple(options.mcp_servers),
+        cors_origins=options.cors_origins,
+        ice_servers=tuple(parse_ice_server(entry) for entry in options.ice_servers),
+        public_address=options.public_address,
+        udp_ports=None if options.udp_ports is None else parse_ports(options.udp_ports),
+        rtc_backend=options.rtc_backend,
     )
 
 
@@ -188,6 +215,35 @@ def _scalar(text: str) -> Any:
     except ValueError:
         return text
     return value if value is None or isinstance(value, (bool, int, float)) else text
+
+
+def parse_ports(text: str) -> tuple[int, int]:
+    """`FIRST-LAST`, or one port.
+
+    Raises:
+        ConfigError: these are no ports.
+    """
+    first, _, last = text.partition("-")
+    try:
+        return int(first), int(last or first)
+    except ValueError:
+        raise ConfigError(f"--udp-ports {text!r} must be FIRST-LAST, for example 40000-40100") from None
+
+
+def parse_ice_server(text: str) -> dict[str, str]:
+    """`URL[,username=...,credential=...]` as the mapping that browsers take.
+
+    Raises:
+        ConfigError: an option has no value, or is not one of these.
+    """
+    url, *pairs = text.split(",")
+    server = {"urls": url}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if name not in ("username", "credential") or not equals:
+            raise ConfigError(f"--ice-server {url}: only username=... and credential=... may follow the URL")
+        server[name] = value
+    return server
 
 
 def parse_limits(pairs: Sequence[str]) -> dict[str, Any]:

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError
 from .auth import SUBPROTOCOL, Refusal, find_key, refusal_body
+from .engine import ServerEngine
 from .engine.errors import ClientError
+from .http_calls import control_call, create_call, read_json
 from .options import ServerOptions
 from .service import DEFAULT_MODEL, RealtimeService
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.middleware import Middleware
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
     from starlette.websockets import WebSocket
 
 __all__ = ["create_app", "service_of"]
+
+_LOOPBACK_ORIGIN = r"https?://(localhost|127(\.\d+){3}|\[::1\])(:\d+)?"
 
 
 def create_app(options: ServerOptions | None = None, **settings: Any) -> Starlette:
     """The embedded server as a Starlette application, to run or to mount.
 
-    Routes: WebSocket `/v1/realtime`, `POST /v1/realtime/client_secrets`, `GET /health`; and for
-    clients that speak to Azure the WebSockets `/openai/v1/realtime` and `/openai/realtime`.
+    Routes: WebSocket `/v1/realtime`, `POST /v1/realtime/client_secrets`, `POST /v1/realtime/calls` and
+    what can be done to a call below it, `GET /health`; and for clients that speak to Azure the WebSockets
+    `/openai/v1/realtime` and `/openai/realtime`, and the calls below the former.
 
     A mounted application does not see the outer one's end: call `await service_of(app).close()`
     there, or components that were made by name (processes, models) live as long as the process.
@@ -65,12 +71,41 @@ def create_app(options: ServerOptions | None = None, **settings: Any) -> Starlet
                 for path in ("/v1/realtime", "/openai/v1/realtime", "/openai/realtime")
             ),
             Route("/v1/realtime/client_secrets", _endpoint(service, _client_secrets), methods=["POST"]),
+            *_call_routes(service, "/v1/realtime/calls"),
+            *_call_routes(service, "/openai/v1/realtime/calls"),
             Route("/health", _endpoint(service, _health), methods=["GET"]),
         ],
+        middleware=[_cors(service.options.cors_origins)],
         lifespan=lifespan,
     )
     app.state.voxwire = service
     return app
+
+
+def _call_routes(service: RealtimeService, path: str) -> list[Route]:
+    from starlette.routing import Route
+
+    control = _endpoint(service, control_call)
+    return [
+        Route(path, _endpoint(service, create_call), methods=["POST"]),
+        Route(path + "/{call_id}", control, methods=["DELETE"]),
+        Route(path + "/{call_id}/{action}", control, methods=["POST"]),
+    ]
+
+
+def _cors(origins: Sequence[str] | None) -> Middleware:
+    """Which web pages may use the HTTP endpoints; `Location` tells them the id of their call."""
+    from starlette.middleware import Middleware
+    from starlette.middleware.cors import CORSMiddleware
+
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=list(origins or ()),
+        allow_origin_regex=_LOOPBACK_ORIGIN if origins is None else None,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=["Location"],
+    )
 
 
 def service_of(app: Starlette) -> RealtimeService:
@@ -108,19 +143,7 @@ async def _health(service: RealtimeService, request: Request) -> Response:  # no
 
 async def _client_secrets(service: RealtimeService, request: Request) -> Response:
     service.keys.check(find_key(request.headers), time.time(), api_key_only=True)
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > service.limits.message_bytes:
-            raise Refusal(
-                413,
-                f"The body is longer than the {service.limits.message_bytes} bytes that this server takes.",
-                code="request_too_large",
-            )
-    try:
-        body: Any = json.loads(raw) if raw.strip() else {}
-    except (ValueError, RecursionError) as exc:
-        raise Refusal(400, f"The body is not valid JSON: {exc}", code="invalid_json") from None
+    body = await read_json(request, service.limits.message_bytes)
     return _json(200, service.create_secret(body))
 
 
@@ -152,32 +175,51 @@ class _StarletteSocket:
 
 
 async def _realtime(service: RealtimeService, websocket: WebSocket) -> None:
+    if "call_id" in websocket.query_params:
+        await _sideband(service, websocket)
+        return
     try:
         engine = _admit(service, websocket)
         service.prepare()
         service.admit()
     except ClientError as exc:
-        await _deny(websocket, exc.status if isinstance(exc, Refusal) else 400, exc)
+        await _deny(websocket, exc)
         return
-    offered: list[str] = websocket.scope.get("subprotocols") or []
     try:
-        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        await _accept(websocket)
         await service.serve(engine, _StarletteSocket(websocket))
     finally:
         service.leave()
 
 
-def _admit(service: RealtimeService, websocket: WebSocket) -> Any:
-    offered: list[str] = websocket.scope.get("subprotocols") or []
-    template = service.keys.check(find_key(websocket.headers, offered), time.time())
+async def _sideband(service: RealtimeService, websocket: WebSocket) -> None:
+    """Another client of a call that exists."""
+    try:
+        service.keys.check(_key_of(websocket), time.time())
+        call = service.calls.find(websocket.query_params["call_id"])
+        call.check_attach()
+    except ClientError as exc:
+        await _deny(websocket, exc)
+        return
+    await _accept(websocket)
+    await call.attach(_StarletteSocket(websocket))
+
+
+def _offered(websocket: WebSocket) -> list[str]:
+    return websocket.scope.get("subprotocols") or []
+
+
+def _key_of(websocket: WebSocket) -> str | None:
+    return find_key(websocket.headers, _offered(websocket))
+
+
+async def _accept(websocket: WebSocket) -> None:
+    await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in _offered(websocket) else None)
+
+
+def _admit(service: RealtimeService, websocket: WebSocket) -> ServerEngine:
+    template = service.keys.check(_key_of(websocket), time.time())
     query = websocket.query_params
-    if "call_id" in query:
-        raise Refusal(
-            400,
-            "Attaching to a call with 'call_id' is not served here: this server has no calls.",
-            code="unsupported_parameter",
-            param="call_id",
-        )
     intent = query.get("intent", "conversation")
     if intent not in ("conversation", "transcription"):
         raise Refusal(
@@ -200,8 +242,9 @@ def _admit(service: RealtimeService, websocket: WebSocket) -> Any:
     return service.engine(model or fallback, now, transcription=transcription, template=template)
 
 
-async def _deny(websocket: WebSocket, status: int, error: ClientError) -> None:
+async def _deny(websocket: WebSocket, error: ClientError) -> None:
     """An HTTP answer in place of the handshake, with the service's error body."""
+    status = error.status if isinstance(error, Refusal) else 400
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(_json(status, refusal_body(error)))
     else:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from ..errors import ConfigError
+from ..rtc import Backend
+from ..rtc.base import IceServer, RtcPeerFactory
+from .ice import ice_servers
 from .limits import Limits
 from .mcp import AllowList
 from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetector
 
 __all__ = ["DetectorFactory", "ServerOptions"]
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+|null")
 
 DetectorFactory: TypeAlias = Callable[[], VoiceActivityDetector]
 
@@ -36,6 +43,14 @@ class ServerOptions:
         voice: the voice of sessions that name none.
         mcp_servers: URLs of MCP servers that sessions may name as hosted tools; no others are contacted.
             Needs the extra `mcp`.
+        cors_origins: web pages (`https://example.com`) that may open calls and use the other HTTP endpoints;
+            "*" is every page. None lets in pages that come from this machine.
+        ice_servers: STUN and TURN servers for calls: URLs, `IceServer`s, or mappings as browsers take
+            them. A server that callers reach directly needs none.
+        public_address: offered to callers in place of the local address (NAT with a one-to-one mapping).
+        udp_ports: first and last local UDP port for calls; None takes any.
+        rtc_backend: what makes peer connections: "aiortc", "wrtc", a factory, or None for the best that
+            is installed. Calls over WebRTC need the extra `webrtc`.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -50,6 +65,11 @@ class ServerOptions:
     pace: float | None = None
     voice: str = "marin"
     mcp_servers: Sequence[str] = ()
+    cors_origins: Sequence[str] | None = None
+    ice_servers: Sequence[IceServer | Mapping[str, Any] | str] = ()
+    public_address: str | None = None
+    udp_ports: tuple[int, int] | None = None
+    rtc_backend: str | RtcPeerFactory | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.api_keys, str):
@@ -65,3 +85,30 @@ class ServerOptions:
         AllowList(self.mcp_servers)
         if not self.voice:
             raise ConfigError("voice must not be empty")
+        self._check_calls()
+
+    def _check_calls(self) -> None:
+        if isinstance(self.cors_origins, str):
+            object.__setattr__(self, "cors_origins", (self.cors_origins,))
+        for origin in self.cors_origins or ():
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"cors_origins holds {origin!r}; an origin is 'https://example.com', with neither path "
+                    "nor final slash, or '*'"
+                )
+        object.__setattr__(self, "ice_servers", ice_servers(self.ice_servers))
+        if self.public_address is not None:
+            try:
+                ipaddress.ip_address(self.public_address)
+            except ValueError:
+                raise ConfigError(
+                    f"public_address must be an IP address, not {self.public_address!r}"
+                ) from None
+        if self.udp_ports is not None:
+            first, last = self.udp_ports
+            if not 0 < first <= last < 65536:
+                raise ConfigError(f"udp_ports must be a first and a last port, not {self.udp_ports!r}")
+        if isinstance(self.rtc_backend, str) and self.rtc_backend not in get_args(Backend):
+            raise ConfigError(
+                f"rtc_backend {self.rtc_backend!r} is unknown; choose one of {', '.join(get_args(Backend))}"
+            )

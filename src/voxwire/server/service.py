@@ -6,17 +6,23 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..rtc.base import RtcOptions, RtcPeerFactory
 from .auth import ClientSecrets, Keys, Refusal
+from .calls import Calls
 from .connection import Connection, Socket, Speech
 from .engine import ServerEngine
 from .engine.config import default_session, merge_session
 from .engine.schema import any_mapping, integer, obj, one_of
+from .ice import ice_servers
 from .mcp import AllowList
+from .media import MediaPlane
 from .options import DetectorFactory, ServerOptions
+from .rtc_call import RtcCall, answer_offer, find_factory
+from .rtc_caller import RtcCaller
 from .speech.base import Responder, SpeechHints, Synthesizer, Transcriber
 
 __all__ = ["RealtimeService"]
@@ -31,6 +37,8 @@ _CLIENT_SECRET = obj(
 )
 _SECRET_SECONDS = 600
 GOODBYE = "The server is shutting down."
+MAX_CHANNEL_MESSAGE = 256 * 1024
+"""Bytes of one event on a data channel: what browsers send at most in one message."""
 
 
 def _new_id(prefix: str) -> str:
@@ -61,6 +69,7 @@ class RealtimeService:
         self._own: list[Transcriber | Responder | Synthesizer] = []
         self._components: _Components | None = None
         self._connections: set[Connection] = set()
+        self.calls = Calls(self.limits)
         self._closed = False
         self._admitted = 0
         self._empty = asyncio.Event()
@@ -166,16 +175,29 @@ class RealtimeService:
     # -- sessions -----------------------------------------------------------------------------
 
     def engine(
-        self, model: str, now: float, *, transcription: bool, template: Mapping[str, Any] | None
+        self,
+        model: str,
+        now: float,
+        *,
+        transcription: bool = False,
+        template: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        played: Callable[[], float] | None = None,
     ) -> ServerEngine:
         """The engine of a new session.
 
+        Args:
+            template: the session of a client secret.
+            overrides: what the request itself says of the session.
+            played: for a call; see `ServerEngine`.
+
         Raises:
-            ClientError: the template does not fit.
+            ClientError: the template or the overrides do not fit.
         """
-        if template is not None:
-            transcription = template.get("type") == "transcription"
-            model = template.get("model") or model
+        for given in (overrides, template):  # the secret decides
+            if given is not None:
+                transcription = given.get("type") == "transcription"
+                model = given.get("model") or model
         return ServerEngine(
             ids=_new_id,
             now=now,
@@ -185,13 +207,21 @@ class RealtimeService:
             transcription=transcription,
             limits=self.limits,
             template=template,
+            overrides=overrides,
+            played=played,
+        )
+
+    def _connection(
+        self, engine: ServerEngine, socket: Socket | None, media: MediaPlane | None = None
+    ) -> Connection:
+        options = self.options
+        return Connection(
+            engine, socket, self._speech(), self.limits, options.pace, mcp=self._mcp_servers, media=media
         )
 
     async def serve(self, engine: ServerEngine, socket: Socket) -> None:
         """Run a session on a socket until it ends."""
-        connection = Connection(
-            engine, socket, self._speech(), self.limits, self.options.pace, mcp=self._mcp_servers
-        )
+        connection = self._connection(engine, socket)
         self._connections.add(connection)
         if self._closed:  # since the handshake began
             connection.shut_down(GOODBYE)
@@ -200,9 +230,77 @@ class RealtimeService:
         finally:
             self._connections.discard(connection)
 
+    async def answer_call(
+        self,
+        offer: str,
+        model: str,
+        *,
+        template: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        loopback: bool = False,
+    ) -> tuple[str, str]:
+        """Begin a call over WebRTC; returns its id and the SDP answer.
+
+        Args:
+            offer: the caller's SDP.
+            template, overrides: as `engine`.
+            loopback: offer 127.0.0.1 as well: the caller is on this machine.
+
+        Raises:
+            ClientError: the session or the offer is not valid.
+            Refusal: there is no room, or no WebRTC here.
+        """
+        factory = find_factory(self.options.rtc_backend)
+        caller = RtcCaller(self.limits)
+        now = asyncio.get_running_loop().time()
+        engine = self.engine(
+            model, now, template=template, overrides=overrides, played=lambda: caller.media.played_ms
+        )
+        self.admit()
+        try:
+            call, answer = await self._open_call(factory, caller, engine, offer, loopback=loopback)
+        except BaseException:
+            self.leave()
+            raise
+        self.calls.carry(call, self.leave)
+        if self._closed:  # since the offer came
+            call.end(1001, GOODBYE)
+        return call.id, answer
+
+    async def _open_call(
+        self, factory: RtcPeerFactory, caller: RtcCaller, engine: ServerEngine, offer: str, *, loopback: bool
+    ) -> tuple[RtcCall, str]:
+        self.calls.take()
+        try:
+            peer, answer, has_channel = await answer_offer(
+                factory, self._rtc_options(loopback=loopback), caller, offer
+            )
+            try:
+                connection = self._connection(engine, caller if has_channel else None, caller.media)
+            except BaseException:
+                await peer.close()
+                raise
+        except BaseException:
+            self.calls.give_back()
+            raise
+        call = RtcCall(_new_id("rtc_"), peer, caller, connection, self.limits, has_channel=has_channel)
+        return call, answer
+
+    def _rtc_options(self, *, loopback: bool) -> RtcOptions:
+        options = self.options
+        return RtcOptions(
+            ice_servers=ice_servers(options.ice_servers),
+            loopback=loopback,
+            public_address=options.public_address,
+            ports=options.udp_ports,
+            max_queue_ms=None,  # bounded by `Limits.playout_ms`; nothing of a reply may be dropped
+            max_message_bytes=min(self.limits.message_bytes, MAX_CHANNEL_MESSAGE),
+        )
+
     def shut_down(self) -> None:
         """Refuse new sessions and end those that are open (close code 1001)."""
         self._closed = True
+        self.calls.end_all(1001, GOODBYE)
         for connection in tuple(self._connections):
             connection.shut_down(GOODBYE)
 
@@ -215,6 +313,7 @@ class RealtimeService:
     async def close(self) -> None:
         """Shut down and release the components that were made by name; idempotent."""
         self.shut_down()
+        await self.calls.close()
         own, self._own, self._components = self._own, [], None
         for component in own:
             await component.close()
