@@ -7,6 +7,8 @@ from .digits import Digits, collect_digits
 from .events import IncomingCall, WebhookEvent
 from .signatures import sign, verify
 from .sip_headers import SipAddress, SipHeaders
+from .twilio_signature import sign_twilio, verify_twilio
+from .twiml import twiml
 from .webhooks import WebhookApp, webhook_app
 
 __all__ = [
@@ -23,6 +25,9 @@ __all__ = [
     "WebhookEvent",
     "collect_digits",
     "sign",
+    "sign_twilio",
+    "twiml",
     "verify",
+    "verify_twilio",
     "webhook_app",
 ]
