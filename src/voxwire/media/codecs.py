@@ -86,5 +86,8 @@ class AudioDecoder(Protocol):
         """What is heard while the sender is silent."""
         ...
 
+    def learn_comfort(self, payload: bytes, /) -> None:
+        """Take the level for `comfort` from a comfort noise packet (RFC 3389), where the codec has none of its own."""
+
     def close(self) -> None:
         """Free what it holds; idempotent. Decoding afterwards is an error."""

@@ -213,6 +213,9 @@ class OpusDecoder:
         """
         return self.conceal(samples)
 
+    def learn_comfort(self, payload: bytes, /) -> None:
+        """Nothing: Opus learns the noise from the audio, and RFC 3389 is not used with it (RFC 7587 section 4.2)."""
+
     def close(self) -> None:
         """Free the decoder; idempotent."""
         state, self._state = self._state, None

@@ -13,8 +13,9 @@ from .ticker import MAX_CATCH_UP
 __all__ = ["MediaSender"]
 
 _FRAME: Final = FRAME_MS / 1000
-_SETTLE: Final = 5
-"""Frames of silence that are really encoded; from then on the last payload is sent again, and costs nothing."""
+_SETTLE: Final = 12
+"""Frames of silence that are really encoded (an Opus encoder with DTX says so from the eleventh); after that the last
+payload is sent again, and costs nothing."""
 _DTX_INTERVAL: Final = 20
 """Frames from one packet of silence to the next with `dtx`: 400 ms, as libwebrtc does it."""
 
@@ -62,7 +63,7 @@ class MediaSender:
         self._clock_step = encoder.clock_rate * FRAME_MS // 1000
         self._zeros = bytes(self._frame_bytes)
         self._queue = bytearray()
-        self._read = 0  # where the queue begins in `_queue`
+        self._read: int = 0  # where the queue begins in `_queue`
         self._sequence = sequence & 0xFFFF
         self._timestamp = timestamp & 0xFFFF_FFFF
         self._due: float | None = None
@@ -71,7 +72,8 @@ class MediaSender:
         self._skipped = True  # so that the first packet has the marker
         self._quiet_frames = 0
         self._silence = b""
-        self._sent_bytes = self._dropped_bytes = 0
+        self._sent_bytes: int = 0
+        self._dropped_bytes: int = 0
         self.packets = 0
         """Packets given out."""
         self.octets = 0
