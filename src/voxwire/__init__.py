@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from .mcp import McpStdioServer as McpStdioServer
     from .mcp import McpToolError as McpToolError
     from .mcp import hosted_mcp_tool as hosted_mcp_tool
+    from .protocol.call_events import CallStarted as CallStarted
+    from .protocol.call_events import CallStopped as CallStopped
+    from .protocol.call_events import MarkReturned as MarkReturned
+    from .protocol.call_events import TelephonyMessage as TelephonyMessage
     from .protocol.config import AudioConfig as AudioConfig
     from .protocol.config import AudioInput as AudioInput
     from .protocol.config import AudioOutput as AudioOutput
@@ -143,6 +147,12 @@ if TYPE_CHECKING:
     from .tools import tool as tool
     from .transports.base import RealtimeTransportLayer as RealtimeTransportLayer
     from .transports.sideband import OpenAIRealtimeSideband as OpenAIRealtimeSideband
+    from .transports.telephony.layer import TelephonyTransportLayer as TelephonyTransportLayer
+    from .transports.telephony.providers import ExotelRealtimeTransportLayer as ExotelRealtimeTransportLayer
+    from .transports.telephony.providers import PlivoRealtimeTransportLayer as PlivoRealtimeTransportLayer
+    from .transports.telephony.providers import TelnyxRealtimeTransportLayer as TelnyxRealtimeTransportLayer
+    from .transports.telephony.providers import VonageRealtimeTransportLayer as VonageRealtimeTransportLayer
+    from .transports.twilio import TwilioRealtimeTransportLayer as TwilioRealtimeTransportLayer
     from .transports.websocket import OpenAIRealtimeWebSocket as OpenAIRealtimeWebSocket
 
 _HOME = {
@@ -170,6 +180,10 @@ _HOME = {
     "guardrail_feedback": "guardrail",
     "Handoff": "handoffs",
     "handoff": "handoffs",
+    "CallStarted": "protocol.call_events",
+    "CallStopped": "protocol.call_events",
+    "MarkReturned": "protocol.call_events",
+    "TelephonyMessage": "protocol.call_events",
     "AudioConfig": "protocol.config",
     "AudioInput": "protocol.config",
     "AudioOutput": "protocol.config",
@@ -276,6 +290,12 @@ _HOME = {
     "end_call": "session.phone.tools",
     "transfer_call": "session.phone.tools",
     "OpenAIRealtimeSideband": "transports.sideband",
+    "TelephonyTransportLayer": "transports.telephony.layer",
+    "ExotelRealtimeTransportLayer": "transports.telephony.providers",
+    "PlivoRealtimeTransportLayer": "transports.telephony.providers",
+    "TelnyxRealtimeTransportLayer": "transports.telephony.providers",
+    "VonageRealtimeTransportLayer": "transports.telephony.providers",
+    "TwilioRealtimeTransportLayer": "transports.twilio",
     "OpenAIRealtimeWebSocket": "transports.websocket",
 }
 """Public name -> the module that has it."""
