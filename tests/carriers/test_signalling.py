@@ -115,7 +115,7 @@ async def test_refusals_carry_the_providers_words(server, status, kind, retryabl
 
 async def test_redirects_are_not_followed(server):
     server.reply = answer(307, Location="https://elsewhere.example/x?key=1")
-    with pytest.raises(ProviderError, match="redirected to elsewhere.example:443") as caught:
+    with pytest.raises(ProviderError, match=r"redirected to elsewhere\.example:443") as caught:
         await post_offer()(ask(server.url), OFFER)
     assert "key=1" not in str(caught.value)
     assert len(server.requests) == 1

@@ -112,7 +112,18 @@ def test_candidates_that_a_stack_cannot_use_are_left_out(line, kept):
 def test_candidates_are_limited():
     many = "".join(f"a=candidate:{n} 1 udp 1 192.0.2.4 {1000 + n} typ host\n" for n in range(200))
     text = read_remote(OFFER.replace("a=mid:0\n", many + "a=mid:0\n"), "offer").text
-    assert text.count("a=candidate:") == sdp.MAX_CANDIDATES
+    assert text.count("a=candidate:") == 2 * sdp.MAX_CANDIDATES  # in both sections
+
+
+def test_all_sections_of_a_bundle_get_the_candidates_of_the_one_they_share():
+    first = "a=candidate:1 1 udp 1 192.0.2.4 1000 typ host"
+    audio = AUDIO + f"{first}\na=end-of-candidates\n"
+    channel = CHANNEL + "a=candidate:1 1 udp 1 192.0.2.4 2000 typ host\n"
+    for group, count in (("a=group:BUNDLE 0 1\n", 2), ("", 1)):
+        found = lines(read_remote(HEAD + group + audio + channel, "offer").text)
+        assert found.count(first) == found.count("a=end-of-candidates") == count
+    empty = read_remote(HEAD + "a=group:BUNDLE 0 1\n" + audio + CHANNEL + "a=end-of-candidates\n", "offer")
+    assert lines(empty.text).count(first) == 2
 
 
 def test_further_sections_are_refused_in_their_places():
@@ -165,7 +176,10 @@ def test_the_longest_message(line, size):
         (HEAD, "no audio in Opus"),
         (HEAD + VIDEO, r"it has \['video'\]"),
         (OFFER.replace("opus/48000/2", "speex/16000"), "no audio in Opus"),
-        (OFFER.replace("a=rtpmap:111 opus", "a=rtpmap:300 opus").replace(" 111 ", " 300 "), "no audio in Opus"),
+        (
+            OFFER.replace("a=rtpmap:111 opus", "a=rtpmap:300 opus").replace(" 111 ", " 300 "),
+            "no audio in Opus",
+        ),
         (OFFER.replace("a=ice-pwd:0123456789012345678901\n", ""), "a=ice-pwd"),
         (OFFER.replace("a=fingerprint:sha-256 AA:BB\n", ""), "a=fingerprint"),
         (OFFER.replace("sha-256 AA:BB", "AA:BB"), "fingerprint that cannot be read"),
@@ -205,7 +219,9 @@ def test_fec_is_asked_for_where_the_stack_does_not():
     assert read_local(complete_local(other)).opus.fec
 
 
-pieces = st.sampled_from([*OFFER.split("\n"), *VIDEO.split("\n"), *CANDIDATES, "a=", "m=", "m=audio", "a=fmtp:111"])
+pieces = st.sampled_from(
+    [*OFFER.split("\n"), *VIDEO.split("\n"), *CANDIDATES, "a=", "m=", "m=audio", "a=fmtp:111"]
+)
 
 
 @given(st.lists(pieces | st.text(max_size=20), max_size=60))

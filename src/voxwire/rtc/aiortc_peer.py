@@ -42,9 +42,9 @@ class AiortcPeer(BasePeer):
     """
 
     def __init__(self, options: RtcOptions, events: RtcEvents) -> None:
-        _check_installed()
+        pc = _connection(options)
         super().__init__(options, events)
-        self._pc = _connection(options)
+        self._pc = pc
         self._replaced: list[Any] = []
         self._seam: Seam | None = None
         self._channel: Any = None
@@ -294,7 +294,7 @@ class AiortcPeer(BasePeer):
             if politely:
                 await self._close_channel()
                 if self._audio is not None:
-                    seam.send_rtcp(self._audio.goodbye())
+                    seam.send_rtcp(self._audio.goodbye(self._loop.time()))
         for pc in (self._pc, *self._replaced):
             await pc.close()
         if self._audio is not None:
@@ -313,17 +313,10 @@ class AiortcPeer(BasePeer):
             self._seam.cut()
 
 
-def _check_installed() -> None:
+def _connection(options: RtcOptions) -> Any:
     try:
-        import aiortc as _
+        from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection
     except ImportError:
         raise MissingExtraError("WebRTC", "webrtc", "aiortc") from None
-
-
-def _connection(options: RtcOptions) -> Any:
-    from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection
-
     servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in options.ice_servers]
-    return RTCPeerConnection(
-        RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
-    )
+    return RTCPeerConnection(RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))

@@ -13,6 +13,8 @@ from us to its socket. What is needed for that and is not documented, with what 
 `Connection._protocols`: sockets found while gathering; and to cut them if closing does not end.
 `RTCDtlsTransport._rx_srtp`, `._tx_srtp`: the keys. `protect` and `unprotect` on the transport.
 `RTCRtpSender.send`, `RTCRtpReceiver.receive`, replaced (public names): they would start aiortc's media.
+`RTCIceTransport.start`, replaced (public name): closed during the DTLS handshake, aiortc starts ICE once more, in a
+    task that nobody looks at, and that raises. A check in `RTCPeerConnection.__connect`.
 `RTCSctpTransport._advertised_rwnd`: how much of unfinished messages is held. A limit for it.
 
 `tests/rtc/test_aiortc_contract.py` fails with a clear message when a release changes one of them; at run time
@@ -97,6 +99,8 @@ class Seam:
         for owner, name in ((transceiver.sender, "send"), (transceiver.receiver, "receive")):
             _need(owner, name)
             setattr(owner, name, _no_media)
+        self._start_ice = _need(self._ice, "start")
+        self._ice.start = self._start_ice_unless_closed
         self._srtp_error: type[Exception] = pylibsrtp.Error
 
     @property
@@ -108,6 +112,10 @@ class Seam:
     def ice(self) -> Any:
         """The `RTCIceTransport`."""
         return self._ice
+
+    async def _start_ice_unless_closed(self, parameters: object) -> None:
+        if self._ice.state != "closed":
+            await self._start_ice(parameters)
 
     def send_rtp(self, packet: bytes) -> bool:
         """Encrypt and send one packet; False while there is nowhere to send it."""

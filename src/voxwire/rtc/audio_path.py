@@ -98,12 +98,11 @@ class AudioPath:
         """The RTCP packet that is due, or None."""
         if not self._reports.due(now):
             return None
-        sender = self.sender if self._sends else None
-        return self._reports.build(now, sender)
+        return self._reports.build(now, self.sender if self._sends else None)
 
-    def goodbye(self) -> bytes:
-        """An RTCP packet that says that we stop (RFC 3550, 6.6)."""
-        return self._reports.goodbye()
+    def goodbye(self, now: float) -> bytes:
+        """An RTCP packet that says that we stop."""
+        return self._reports.goodbye(now, self.sender if self._sends else None)
 
     def stats(self) -> RtcStats:
         """How the media path is doing."""

@@ -39,8 +39,11 @@ class Gathering:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[Any]:
+    async def candidates(self, component: int, addresses: list[str]) -> list[Any]:
         """Open the sockets, ask the ICE servers, and return what to tell the peer.
+
+        Args:
+            addresses: those that aioice found on this machine.
 
         Raises:
             ConnectError: if no socket could be bound.

@@ -138,7 +138,7 @@ class BasePeer(abc.ABC):
 
     def _change(self, state: PeerState, reason: str = "") -> None:
         """Tell a new state; nothing comes after "closed", and only that after "failed"."""
-        if state == self._state or self._state == "closed" or (self._state == "failed" and state != "closed"):
+        if self._state in (state, "closed") or (self._state == "failed" and state != "closed"):
             return
         self._state = state
         if state not in ("new", "connecting") and self._deadline is not None:

@@ -41,6 +41,7 @@ DEFAULT_MAX_MESSAGE = 65_536
 
 Direction: TypeAlias = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 _DIRECTIONS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
+_CANDIDATE_LINES = ("a=candidate:", "a=end-of-candidates")
 _FMTP = "minptime=10;useinbandfec=1"
 # Python's splitlines(), which the libraries use, breaks lines at these as well: a way to smuggle lines in.
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
@@ -153,6 +154,8 @@ def read_remote(text: str, kind: Literal["offer", "answer"], *, keep_candidates:
             section.lines = _usable_candidates(section.lines)
     dropped = {s.value("mid") for s in sections if s not in used}
     session = [_without_mids(line, dropped) for line in session]
+    if not keep_candidates:
+        _share_candidates(session, used)
     return RemoteSdp(
         text=_join([session, *(s.lines for s in used)]),
         opus=cast("OpusFormat", _opus(audio)),
@@ -324,6 +327,21 @@ def _usable(words: list[str]) -> bool:
     numbers = words[3].isdecimal() and words[5].isdecimal() and 0 < int(words[5]) < 65536
     extras = dict(zip(words[8::2], words[9::2], strict=False))
     return numbers and extras.get("rport", "0").isdecimal()
+
+
+def _share_candidates(session: list[str], used: list[_Section]) -> None:
+    """Give all sections of a bundle the candidates of the one whose transport they share (RFC 8843, 7.1).
+
+    The others may have none, or such as are not used; and aiortc goes by the last section.
+    """
+    bundle = next((line.split()[1:] for line in session if line.startswith("a=group:BUNDLE ")), [])
+    tagged = next((s for mid in bundle for s in used if s.value("mid") == mid), None)
+    if tagged is None:
+        return
+    shared = [line for line in tagged.lines if line.startswith(_CANDIDATE_LINES)]
+    for section in used:
+        if section is not tagged and section.value("mid") in bundle:
+            section.lines = [line for line in section.lines if not line.startswith(_CANDIDATE_LINES)] + shared
 
 
 def _without_mids(line: str, dropped: set[str | None]) -> str:

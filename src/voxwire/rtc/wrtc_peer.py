@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 from ..errors import ConfigError, MissingExtraError, UserError
@@ -17,11 +19,13 @@ from ..media.ticker import Ticker
 from .base import CHANNEL_LABEL, FRAME_SAMPLES, SAMPLE_RATE, RtcEvents, RtcOptions, RtcStats
 from .halving import Halver
 from .pcm_queue import PcmQueue
-from .peer_base import BasePeer, as_connect_error
+from .peer_base import PEER_CLOSED, BasePeer, as_connect_error
 from .sdp import RemoteSdp, SdpError, complete_local, read_remote
 from .wrtc_stats import read_stats
 
 __all__ = ["WrtcPeer"]
+
+logger = logging.getLogger("voxwire")
 
 _STATS_TICKS = 50
 _FRAME_BYTES = FRAME_SAMPLES * 2
@@ -64,7 +68,6 @@ class WrtcPeer(BasePeer):
         self._stats = RtcStats()
         self._input_level = SILENCE_DBFS
         self._output_level = SILENCE_DBFS
-        self._measure = 0
 
     @property
     def native(self) -> Any:
@@ -135,8 +138,6 @@ class WrtcPeer(BasePeer):
 
     def stats(self) -> RtcStats:
         """How the media path is doing, as of the last second."""
-        from dataclasses import replace
-
         return replace(self._stats, input_level=self._input_level, output_level=self._output_level)
 
     def _prepare(self) -> None:
@@ -174,8 +175,8 @@ class WrtcPeer(BasePeer):
     def _connection_changed(self) -> None:
         state = str(self._pc.connection_state.value)
         if state == "connected":
-            if self._state in ("new", "connecting"):
-                self._stop_ticks = Ticker.of_loop().add(self._tick)
+            if self._state in ("new", "connecting") and self._ending is None:
+                self._connected()
             self._change("connected")
         elif state == "connecting" and self._state == "new":
             self._change("connecting")
@@ -183,6 +184,13 @@ class WrtcPeer(BasePeer):
             self._change("disconnected", "libwebrtc hears nothing from the peer")
         elif state == "failed":
             self._fail("libwebrtc: no packets get through to the peer, or DTLS failed")
+
+    def _connected(self) -> None:
+        self._stop_ticks = Ticker.of_loop().add(self._tick)
+        if self._pc.sctp is not None:
+            # The connection's own state does not follow a peer's goodbye for some seconds.
+            dtls = self._pc.sctp.transport
+            dtls.on("statechange", lambda _: self._end(PEER_CLOSED) if dtls.state == "closed" else None)
 
     def _tick(self, _due: float) -> None:
         frame = self._queue.tick()
@@ -199,6 +207,13 @@ class WrtcPeer(BasePeer):
         self._writer.write(webrtc.AudioData(init))
 
     async def _play(self, track: Any) -> None:
+        try:
+            await self._play_out(track)
+        except Exception as error:
+            logger.exception("audio of libwebrtc cannot be used")
+            self._fail(f"libwebrtc's audio cannot be used: {error}")
+
+    async def _play_out(self, track: Any) -> None:
         """Hand on the peer's audio: blocks of 10 ms at 48 kHz, two of which are one of ours."""
         webrtc = _import()
         processor = webrtc.MediaStreamTrackProcessor(
@@ -218,7 +233,11 @@ class WrtcPeer(BasePeer):
                     self._tell(self._events.audio, frame)
 
     async def _look(self) -> None:
-        self._stats, level = read_stats(await self._pc.get_stats())
+        try:
+            report = await self._pc.get_stats()
+        except Exception:  # noqa: BLE001 - it closes, and there is nothing to count any more
+            return
+        self._stats, level = read_stats(report)
         self._output_level = dbfs(level) if level else SILENCE_DBFS
 
     def _spawn(self, work: Any) -> None:
