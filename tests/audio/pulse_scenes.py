@@ -292,8 +292,10 @@ async def clear(pulse: PrivatePulse) -> None:
             for _ in range(15):
                 speaker.write(tone(20))
                 await asyncio.sleep(0.018)
-            await asyncio.sleep(0.3)
-        await speaker.drain()
+            pause = time.monotonic()
+            await speaker.drain()  # also what the resampler holds back, and soon
+            assert time.monotonic() - pause < 0.4
+            assert speaker.buffered_ms() == 0
         assert abs(speaker.heard_ms() - heard - 600) < 0.1
     ear.close()
 

@@ -142,6 +142,7 @@ class Speaker:
     def clear(self, _heard_ms: float, /) -> None:
         """Fall silent with the next block (10 ms, and what the device itself has in store)."""
         self._output.clear(time.monotonic())
+        self._forget_tail()
 
     def heard_ms(self) -> float:
         """Audio that has left the device, ms, without what `clear` dropped."""
@@ -161,9 +162,7 @@ class Speaker:
     async def close(self) -> None:
         """Fall silent and release the device; idempotent. `open` opens it again."""
         keeper, self._keeper = self._keeper, None
-        if self._tail is not None:
-            self._tail.cancel()
-            self._tail = None
+        self._forget_tail()
         self._output.clear(time.monotonic())
         if keeper is not None:
             await keeper.close()
@@ -185,6 +184,11 @@ class Speaker:
             self._output.finish(time.monotonic())
             return
         self._tail = asyncio.get_running_loop().call_later(max(left, quiet, 0.002), self._watch_tail)
+
+    def _forget_tail(self) -> None:
+        if self._tail is not None:
+            self._tail.cancel()
+            self._tail = None
 
     def _drop(self, ms: float) -> None:
         self.dropped_ms += ms
