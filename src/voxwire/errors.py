@@ -177,7 +177,7 @@ class AuthenticationError(ProviderError):
 class ConnectError(VoxwireError):
     """A connection could not be opened."""
 
-    fault = "network"
+    fault: ClassVar[Fault] = "network"
     retryable = True
 
 

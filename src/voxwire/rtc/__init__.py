@@ -51,10 +51,10 @@ def peer_factory(name: Backend | None = None) -> RtcPeerFactory:
         MissingExtraError: if it is not installed.
         ConfigError: if there is no such name.
     """
-    known = get_args(Backend)
+    known: tuple[str, ...] = get_args(Backend)
     if name is not None and name not in known:
         raise ConfigError(f"there is no WebRTC back-end {name!r}; take one of {', '.join(known)}, or None")
-    chosen = name or next((n for n in known if importlib.util.find_spec(n) is not None), "aiortc")
+    chosen: str = name or next((n for n in known if importlib.util.find_spec(n) is not None), "aiortc")
     if importlib.util.find_spec(chosen) is None:
         raise MissingExtraError("WebRTC", {"aiortc": "webrtc", "wrtc": "libwebrtc"}[chosen], chosen)
     if chosen == "aiortc":

@@ -77,6 +77,7 @@ class Gathering:
 
     async def _bind_one(self, component: int, address: str) -> Any:
         from aioice import ice
+        from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 
         loop = asyncio.get_running_loop()
         failure = OSError("no port")
@@ -92,11 +93,11 @@ class Gathering:
             handle = transport.get_extra_info("socket")
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             host, bound = transport.get_extra_info("sockname")[:2]
-            protocol.local_candidate = ice.Candidate(
-                foundation=ice.candidate_foundation("host", "udp", host),
+            protocol.local_candidate = Candidate(
+                foundation=candidate_foundation("host", "udp", host),
                 component=component,
                 transport="udp",
-                priority=ice.candidate_priority(component, "host"),
+                priority=candidate_priority(component, "host"),
                 host=host,
                 port=bound,
                 type="host",

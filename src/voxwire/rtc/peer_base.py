@@ -218,4 +218,4 @@ def as_connect_error(error: Exception, what: str) -> Exception:
 
     if isinstance(error, VoxwireError):
         return error
-    return SdpError(f"{what}: {error or type(error).__name__}")
+    return SdpError(f"{what}: {str(error) or type(error).__name__}")

@@ -237,7 +237,8 @@ def _section(line: str, what: str) -> _Section:
 def _opus(section: _Section) -> OpusFormat | None:
     """The first Opus of the section, in the order of the m= line, which is the order of preference."""
     listed = section.lines[0].split()[3:]
-    formats = dict(value.partition(" ")[::2] for value in section.values("rtpmap"))
+    parts = (value.partition(" ") for value in section.values("rtpmap"))
+    formats = {payload_type: name for payload_type, _, name in parts}
     for payload_type in listed:
         if formats.get(payload_type, "").strip().lower() == "opus/48000/2" and payload_type.isdecimal():
             if not 0 <= int(payload_type) <= 127:
@@ -334,7 +335,8 @@ def _share_candidates(session: list[str], used: list[_Section]) -> None:
 
     The others may have none, or such as are not used; and aiortc goes by the last section.
     """
-    bundle = next((line.split()[1:] for line in session if line.startswith("a=group:BUNDLE ")), [])
+    groups = (line for line in session if line.startswith("a=group:BUNDLE "))
+    bundle = next(groups, "").split()[1:]
     tagged = next((s for mid in bundle for s in used if s.value("mid") == mid), None)
     if tagged is None:
         return

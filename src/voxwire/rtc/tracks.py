@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fractions
 import functools
 import logging
@@ -65,9 +64,8 @@ class TrackReader:
 
     async def _run(self, track: Any, deliver: Callable[[bytes], None]) -> None:
         try:
-            async with contextlib.aclosing(pcm_of_track(track)) as pieces:  # type: ignore[type-var]
-                async for pcm in pieces:
-                    deliver(pcm)
+            async for pcm in pcm_of_track(track):
+                deliver(pcm)
         except Exception:
             logger.exception("a media stream could not be read; nothing more of it is sent")
 

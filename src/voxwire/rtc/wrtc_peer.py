@@ -108,7 +108,7 @@ class WrtcPeer(BasePeer):
         """Our answer to an offer; see `RtcPeer.answer`."""
         self._start("negotiated", after="new")
         remote = read_remote(offer, "offer", keep_candidates=True)
-        self._pc.on("datachannel", lambda event: self._take_channel(event.channel))
+        _on(self._pc, "datachannel", lambda event: self._take_channel(event.channel))
         self._prepare()
         await self._set_remote(remote, "offer")
         try:
@@ -145,9 +145,9 @@ class WrtcPeer(BasePeer):
         self._track = webrtc.MediaStreamTrackGenerator("audio")
         self._writer = self._track.writable.get_writer()
         self._pc.add_track(self._track)
-        self._pc.on("track", lambda event: self._spawn(self._play(event.track)))
-        self._pc.on("connectionstatechange", lambda _: self._connection_changed())
-        self._pc.on("icegatheringstatechange", lambda _: self._gathering_changed())
+        _on(self._pc, "track", lambda event: self._spawn(self._play(event.track)))
+        _on(self._pc, "connectionstatechange", lambda _: self._connection_changed())
+        _on(self._pc, "icegatheringstatechange", lambda _: self._gathering_changed())
 
     async def _describe(self, description: Any) -> str:
         await self._pc.set_local_description(description)
@@ -190,7 +190,7 @@ class WrtcPeer(BasePeer):
         if self._pc.sctp is not None:
             # The connection's own state does not follow a peer's goodbye for some seconds.
             dtls = self._pc.sctp.transport
-            dtls.on("statechange", lambda _: self._end(PEER_CLOSED) if dtls.state == "closed" else None)
+            _on(dtls, "statechange", lambda _: self._end(PEER_CLOSED) if dtls.state == "closed" else None)
 
     def _tick(self, _due: float) -> None:
         frame = self._queue.tick()
@@ -254,10 +254,10 @@ class WrtcPeer(BasePeer):
             return
         self._channel = channel
         channel.buffered_amount_low_threshold = _SHORT_QUEUE
-        channel.on("open", lambda _: self._opened())
-        channel.on("message", lambda event: self._arrived(_plain(event.data)))
-        channel.on("close", lambda _: self._channel_went())
-        channel.on("bufferedamountlow", lambda _: self._writable.set())
+        _on(channel, "open", lambda _: self._opened())
+        _on(channel, "message", lambda event: self._arrived(_plain(event.data)))
+        _on(channel, "close", lambda _: self._channel_went())
+        _on(channel, "bufferedamountlow", lambda _: self._writable.set())
         if channel.ready_state == "open":
             self._opened()
 
@@ -290,6 +290,10 @@ class WrtcPeer(BasePeer):
         if self._writer is not None:
             writer, self._writer = self._writer, None
             writer.abort()
+
+
+def _on(target: Any, name: str, handler: Callable[[Any], object]) -> None:
+    target.on(name, handler)
 
 
 def _plain(data: Any) -> str | bytes:
