@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from .protocol.transport_events import AudioDone as AudioDone
     from .protocol.transport_events import AudioEvent as AudioEvent
     from .protocol.transport_events import AudioInterrupted as AudioInterrupted
+    from .protocol.transport_events import AudioSent as AudioSent
     from .protocol.transport_events import AudioStarted as AudioStarted
     from .protocol.transport_events import AudioStopped as AudioStopped
     from .protocol.transport_events import ConnectionChange as ConnectionChange
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from .protocol.transport_events import McpApprovalRequest as McpApprovalRequest
     from .protocol.transport_events import McpToolCallCompleted as McpToolCallCompleted
     from .protocol.transport_events import McpToolsListed as McpToolsListed
+    from .protocol.transport_events import MediaStateChange as MediaStateChange
     from .protocol.transport_events import SessionUpdated as SessionUpdated
     from .protocol.transport_events import TextDelta as TextDelta
     from .protocol.transport_events import TranscriptDelta as TranscriptDelta
@@ -153,6 +155,7 @@ if TYPE_CHECKING:
     from .transports.telephony.providers import TelnyxRealtimeTransportLayer as TelnyxRealtimeTransportLayer
     from .transports.telephony.providers import VonageRealtimeTransportLayer as VonageRealtimeTransportLayer
     from .transports.twilio import TwilioRealtimeTransportLayer as TwilioRealtimeTransportLayer
+    from .transports.webrtc import OpenAIRealtimeWebRTC as OpenAIRealtimeWebRTC
     from .transports.websocket import OpenAIRealtimeWebSocket as OpenAIRealtimeWebSocket
 
 _HOME = {
@@ -219,6 +222,7 @@ _HOME = {
     "AudioDone": "protocol.transport_events",
     "AudioEvent": "protocol.transport_events",
     "AudioInterrupted": "protocol.transport_events",
+    "AudioSent": "protocol.transport_events",
     "AudioStarted": "protocol.transport_events",
     "AudioStopped": "protocol.transport_events",
     "ConnectionChange": "protocol.transport_events",
@@ -240,6 +244,7 @@ _HOME = {
     "McpApprovalRequest": "protocol.transport_events",
     "McpToolCallCompleted": "protocol.transport_events",
     "McpToolsListed": "protocol.transport_events",
+    "MediaStateChange": "protocol.transport_events",
     "SessionUpdated": "protocol.transport_events",
     "TextDelta": "protocol.transport_events",
     "TranscriptDelta": "protocol.transport_events",
@@ -290,6 +295,7 @@ _HOME = {
     "end_call": "session.phone.tools",
     "transfer_call": "session.phone.tools",
     "OpenAIRealtimeSideband": "transports.sideband",
+    "OpenAIRealtimeWebRTC": "transports.webrtc",
     "TelephonyTransportLayer": "transports.telephony.layer",
     "ExotelRealtimeTransportLayer": "transports.telephony.providers",
     "PlivoRealtimeTransportLayer": "transports.telephony.providers",

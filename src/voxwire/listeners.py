@@ -294,7 +294,7 @@ def _in_stream(name: str, names: frozenset[str]) -> bool:
     """A stream without names gets all but the wire's own events and second names of others."""
     if names:
         return name in names
-    return name not in ("*", "sent", "connected", "disconnected") and "." not in name
+    return name not in ("*", "sent", "audio_sent", "connected", "disconnected") and "." not in name
 
 
 def _log_error(error: Exception) -> None:

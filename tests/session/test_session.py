@@ -16,6 +16,7 @@ from voxwire import (
     ConnectError,
     ConnectionLost,
     ErrorEvent,
+    GuardrailSettings,
     HistoryAdded,
     HistoryUpdated,
     InputText,
@@ -34,6 +35,8 @@ from voxwire import (
 from voxwire.protocol.transport_events import ConnectionChange
 from voxwire.session.events import RELAYED, SESSION_EVENTS, TransportEvent
 from voxwire.testing import ConnectionSupersededError, ScriptedRealtimeTransport
+from voxwire.transports.shell import EngineShell
+from voxwire.transports.webrtc import OpenAIRealtimeWebRTC
 from voxwire.transports.websocket import OpenAIRealtimeWebSocket
 
 A = RealtimeAgent("A", instructions="I am A.")
@@ -45,20 +48,43 @@ BYE = MessageItem("i2", "user", (InputText("Bye"),))
 # -- construction
 
 
-def test_the_default_transport_is_a_websocket() -> None:
-    for choice in (None, "websocket"):
-        session = RealtimeSession(A, transport=choice)  # type: ignore[arg-type]
-        assert isinstance(session.transport, OpenAIRealtimeWebSocket)
-        assert session.status == "disconnected"
-    stored = RealtimeSession(A, history_store_audio=True).transport
-    assert isinstance(stored, OpenAIRealtimeWebSocket)
-    assert stored._engine.options.store_audio is True
+KINDS = {"webrtc": OpenAIRealtimeWebRTC, "websocket": OpenAIRealtimeWebSocket}
+
+
+@pytest.mark.parametrize("kind", ["webrtc", "websocket"])
+def test_a_transport_by_name(kind: Any) -> None:
+    session = RealtimeSession(A, transport=kind)
+    assert type(session.transport) is KINDS[kind]
+    assert session.status == "disconnected"
+    stored = RealtimeSession(A, transport=kind, history_store_audio=True).transport
+    assert isinstance(stored, EngineShell)
+    assert stored.engine_options.store_audio is True
+    assert stored.engine_options.media_plane is (kind == "webrtc")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({}, "webrtc"),
+        ({"url": "http://127.0.0.1:1/v1"}, "webrtc"),
+        ({"url": "ws://127.0.0.1:1/v1/realtime"}, "websocket"),
+        ({"url": "wss://127.0.0.1:1/v1/realtime"}, "websocket"),
+        ({"output_guardrail_settings": GuardrailSettings()}, "webrtc"),
+        ({"output_guardrail_settings": GuardrailSettings(hold_back_ms=500)}, "websocket"),
+    ],
+)
+def test_the_best_transport(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], kind: str) -> None:
+    monkeypatch.setattr(
+        "voxwire.session.choice.find_spec", lambda name: object() if name == "aiortc" else None
+    )
+    assert type(RealtimeSession(A, **options).transport) is KINDS[kind]
+    monkeypatch.setattr("voxwire.session.choice.find_spec", lambda name: None)
+    assert isinstance(RealtimeSession(A, **options).transport, OpenAIRealtimeWebSocket)
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"transport": "webrtc"}, "transport='webrtc' is not in this version yet"),
         ({"transport": "carrier pigeon"}, "got 'carrier pigeon'"),
         (
             {"transport": ScriptedRealtimeTransport(), "history_store_audio": True},
@@ -358,8 +384,8 @@ def test_every_event_of_a_transport_is_relayed() -> None:
         for cls in TransportEventBase.__subclasses__()
         if cls.__module__ == "voxwire.protocol.transport_events"
     }
-    assert names == set(RELAYED)
-    assert set(SESSION_EVENTS) > names
+    assert names == {*RELAYED, "audio_sent"}, "what the user says goes out, and is told by the transport only"
+    assert set(SESSION_EVENTS) > set(RELAYED)
 
 
 async def test_usage_adds_up_over_connections(stage: Any) -> None:

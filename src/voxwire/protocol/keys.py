@@ -27,7 +27,7 @@ def key_headers(host: str, key: str | None, headers: Mapping[str, str]) -> dict[
         if azure or host == OPENAI_HOST:
             raise UserError("no API key: pass api_key= (a string, or a function that gives one)")
         return dict(headers)  # a local server may be open
-    if azure and not key.startswith("eyJ"):
+    if azure and not key.startswith(("eyJ", "ek_")):
         return {"api-key": key, **headers}
-    # An Entra token (a JWT, which begins with "eyJ") goes to Azure as a bearer token, too.
+    # An Entra token (a JWT, which begins with "eyJ") and an ephemeral key go to Azure as bearer tokens, too.
     return {"Authorization": f"Bearer {key}", **headers}

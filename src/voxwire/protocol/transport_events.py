@@ -19,6 +19,7 @@ __all__ = [
     "AudioDone",
     "AudioEvent",
     "AudioInterrupted",
+    "AudioSent",
     "AudioStarted",
     "AudioStopped",
     "ConnectionChange",
@@ -35,6 +36,8 @@ __all__ = [
     "McpApprovalRequest",
     "McpToolCallCompleted",
     "McpToolsListed",
+    "MediaState",
+    "MediaStateChange",
     "SessionUpdated",
     "TextDelta",
     "TranscriptDelta",
@@ -49,6 +52,7 @@ __all__ = [
 ]
 
 ConnectionStatus = Literal["disconnected", "connecting", "connected", "disconnecting"]
+MediaState = Literal["connected", "disconnected", "lost"]
 
 
 class TransportEventBase:
@@ -126,6 +130,32 @@ class AudioInterrupted(TransportEventBase):
 
     name: ClassVar[str] = "audio_interrupted"
     truncations: tuple[ItemTruncation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSent(TransportEventBase):
+    """Input audio that was handed to the media plane; silence while muted. Told by transports that have one.
+
+    Attributes:
+        data: samples in `format`.
+    """
+
+    name: ClassVar[str] = "audio_sent"
+    data: bytes
+    format: AudioFormat = PCM16
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStateChange(TransportEventBase):
+    """The path of the audio changed (WebRTC): "disconnected" may recover within seconds, "lost" does not.
+
+    Attributes:
+        reason: in words, where one is known.
+    """
+
+    name: ClassVar[str] = "media_state"
+    state: MediaState
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

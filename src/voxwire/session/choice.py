@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Literal, TypeAlias
 
 from ..errors import UserError
@@ -14,8 +15,14 @@ TransportLike: TypeAlias = 'RealtimeTransportLayer | Literal["webrtc", "websocke
 """A transport, the name of a kind, or None for the best there is."""
 
 
-def choose_transport(choice: object, *, store_audio: bool) -> RealtimeTransportLayer:
+def choose_transport(
+    choice: object, *, store_audio: bool, url: str | None = None, holds_audio: bool = False
+) -> RealtimeTransportLayer:
     """The transport for this choice; one that was passed in is taken as it is.
+
+    Args:
+        url: where the session will connect, if that is known: `ws://` and `wss://` name a WebSocket.
+        holds_audio: whether audio has to wait for guardrails, which it can only over WebSocket.
 
     Raises:
         UserError: if there is none of this kind.
@@ -27,14 +34,24 @@ def choose_transport(choice: object, *, store_audio: bool) -> RealtimeTransportL
                 "give yours options=EngineOptions(store_audio=True)"
             )
         return choice
-    if choice is None or choice == "websocket":
+    if choice is None:
+        choice = _best(url, holds_audio=holds_audio)
+    options = EngineOptions(store_audio=store_audio)
+    if choice == "websocket":
         from ..transports.websocket import OpenAIRealtimeWebSocket
 
-        return OpenAIRealtimeWebSocket(options=EngineOptions(store_audio=store_audio))
+        return OpenAIRealtimeWebSocket(options=options)
     if choice == "webrtc":
-        raise UserError(
-            "transport='webrtc' is not in this version yet; use 'websocket' or a transport of your own"
-        )
+        from ..transports.webrtc import OpenAIRealtimeWebRTC
+
+        return OpenAIRealtimeWebRTC(options=options)
     raise UserError(
         f"transport must be 'webrtc', 'websocket', a RealtimeTransportLayer or None, got {choice!r}"
     )
+
+
+def _best(url: str | None, *, holds_audio: bool) -> Literal["webrtc", "websocket"]:
+    """What serves best here. The place for a page's own WebRTC, once there is a transport for Pyodide."""
+    if holds_audio or (url is not None and url.startswith(("ws:", "wss:"))):
+        return "websocket"
+    return "webrtc" if find_spec("aiortc") is not None else "websocket"

@@ -215,6 +215,7 @@ RELAYED: Final = (
     "mcp_approval_request",
     "mcp_tool_call_completed",
     "mcp_tools_listed",
+    "media_state",
     "output_text_delta",
     "session_updated",
     "turn_done",

@@ -50,8 +50,9 @@ class RealtimeSession(AgentSession):
 
     Args:
         agent: who begins.
-        transport: `"websocket"`, or a transport of your own. None takes WebRTC where it is installed,
-            else WebSocket; this version has no WebRTC transport yet, so that it is WebSocket.
+        transport: `"webrtc"`, `"websocket"`, or a transport of your own. None takes WebRTC where it is installed
+            (extra `webrtc`): microphone and loudspeaker of this machine. Else, for a `ws://` or `wss://` address, and where
+            guardrails hold audio back, it takes WebSocket, where audio is yours to record and play.
         model: the model's name.
         api_key: a key, or a function or coroutine function that gives one.
         url: the address of a compatible service.
@@ -114,7 +115,13 @@ class RealtimeSession(AgentSession):
             approval_timeout=approval_timeout,
         )
         super().__init__(
-            choose_transport(transport, store_audio=history_store_audio),
+            choose_transport(
+                transport,
+                store_audio=history_store_audio,
+                url=url,
+                holds_audio=output_guardrail_settings is not None
+                and output_guardrail_settings.hold_back_ms is not None,
+            ),
             self._handlers(),
             agent,
             context=context,

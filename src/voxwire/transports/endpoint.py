@@ -10,8 +10,18 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from ..errors import UserError
 from ..protocol.keys import key_headers
 
-__all__ = ["DEFAULT_URL", "Endpoint", "azure_url", "endpoint"]
+__all__ = [
+    "DEFAULT_CALLS_URL",
+    "DEFAULT_URL",
+    "Endpoint",
+    "azure_url",
+    "calls_endpoint",
+    "calls_url",
+    "endpoint",
+    "is_loopback",
+]
 
+DEFAULT_CALLS_URL: Final = "https://api.openai.com/v1/realtime/calls"
 DEFAULT_URL: Final = "wss://api.openai.com/v1/realtime"
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
@@ -39,6 +49,47 @@ def endpoint(
     """
     address = _with_query(url or DEFAULT_URL, model, call_id, own=url is None)
     return Endpoint(address, key_headers(urlsplit(address).hostname or "", key, headers))
+
+
+def calls_url(address: str | None) -> str:
+    """Where a WebRTC offer is posted.
+
+    The address of an API (`http://127.0.0.1:8089/v1`), of a server (`http://127.0.0.1:8089`) or of its WebSocket
+    (`ws://127.0.0.1:8089/v1/realtime?model=...`) stands for that of its calls; any other path is taken as it is.
+
+    Raises:
+        UserError: if it is no address.
+    """
+    if address is None:
+        return DEFAULT_CALLS_URL
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise UserError(f"base_url {address!r} cannot be read: {error}") from None
+    if parts.scheme not in _SCHEMES or not parts.netloc:
+        raise UserError(f"base_url {address!r} is no http:// or https:// address")
+    path = parts.path.rstrip("/")
+    if path in ("", "/realtime") or path.endswith(("/v1", "/v1/realtime")):
+        path = f"{path.removesuffix('/realtime') or '/v1'}/realtime/calls"
+    pairs = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "model"]
+    scheme = "https" if parts.scheme in ("https", "wss") else "http"
+    return urlunsplit((scheme, parts.netloc, path, urlencode(pairs), ""))
+
+
+def calls_endpoint(address: str | None, *, key: str | None, headers: Mapping[str, str]) -> Endpoint:
+    """Address and headers of the request that makes a WebRTC call; keys and headers as for `endpoint`.
+
+    Raises:
+        UserError: if the address is not one, or there is no key for a host that needs one.
+    """
+    url = calls_url(address)
+    return Endpoint(url, key_headers(urlsplit(url).hostname or "", key, headers))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether this address is on the machine itself."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _with_query(url: str, model: str, call_id: str | None, *, own: bool) -> str:

@@ -29,7 +29,14 @@ logger = logging.getLogger("voxwire")
 
 T = TypeVar("T")
 
-LISTENING = frozenset({"input_audio_buffer.speech_started", "response.output_audio.done", "response.done"})
+LISTENING = frozenset(
+    {
+        "input_audio_buffer.speech_started",
+        "output_audio_buffer.cleared",
+        "response.output_audio.done",
+        "response.done",
+    }
+)
 """Events for which the engine has to know what was heard."""
 SINK_HIGH_MS = 120_000.0
 """Audio waiting in the sink, ms, at which reading pauses; a sink may set its own `max_buffer_ms`."""
@@ -99,6 +106,11 @@ class EngineShell(RealtimeTransportLayer):
             self._ask_sink()
         actions = self._engine.receive(event, self._now())
         listeners = self.listeners
+        if len(actions) == 1 and isinstance(actions[0], Play):
+            # Audio, fifty times a second; what follows would do no more, unless somebody listens to the wire.
+            if not listeners.has(kind) and not listeners.has("*"):
+                self._play(actions[0].audio, link)
+                return
         for action in actions:
             if not isinstance(action, FOR_LISTENERS):
                 self._act(action)
