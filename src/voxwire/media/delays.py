@@ -39,14 +39,20 @@ class ArrivalDelays:
         self._last_timestamp = 0
 
     def add(self, arrival: float, timestamp: int) -> None:
-        """A packet that is newer than all before it arrived; `timestamp` unwrapped, both in clock units."""
+        """A packet arrived that is newer than all before it; `timestamp` unwrapped, both in clock units."""
         if self._last is not None:
             behind = arrival - self._last < _BEHIND * (timestamp - self._last_timestamp)
-            self._last, self._last_timestamp = arrival, timestamp
-            if behind and self._ordered and arrival - timestamp >= self._ordered[0]:
+            if behind and arrival - timestamp >= self._ordered[0]:
+                self._last, self._last_timestamp = arrival, timestamp
                 return
         self._last, self._last_timestamp = arrival, timestamp
-        delay = arrival - timestamp
+        self._keep(arrival, arrival - timestamp)
+
+    def add_overtaken(self, arrival: float, timestamp: int) -> None:
+        """A packet arrived that others had overtaken."""
+        self._keep(arrival, arrival - timestamp)
+
+    def _keep(self, arrival: float, delay: float) -> None:
         self._by_age.append((arrival, delay))
         insort(self._ordered, delay)
         while len(self._by_age) > _MOST or (

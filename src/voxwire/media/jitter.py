@@ -16,21 +16,20 @@ and one tick more:
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..errors import ConfigError
 from .codecs import FRAME_MS
 from .delays import ArrivalDelays
 from .jitter_steps import Comfort, Conceal, Content, Decode, Recover, Squeeze, Step
+from .packet_queue import PacketQueue, Waiting
 from .placing import Placer
 from .rtp import RtpPacket
 
 __all__ = ["Comfort", "Conceal", "Content", "Decode", "JitterBuffer", "Recover", "Squeeze", "Step"]
 
-_MAX_PACKETS: Final = 512
 _FADE_MS: Final = 200
 """After this much made-up audio nothing but comfort noise is given out."""
 _QUANTUMS: Final = 400
@@ -42,13 +41,6 @@ _SQUEEZE_EVERY_MS: Final = 100
 _LOSS_MEMORY_S: Final = 10
 _LOSSES: Final = 2
 """So many losses within the memory make waiting for the copy in the next packet worth its delay."""
-
-
-class _Waiting(NamedTuple):
-    sequence: int
-    timestamp: int
-    content: Content
-    packet: RtpPacket
 
 
 class JitterBuffer:
@@ -88,11 +80,11 @@ class JitterBuffer:
         self._fade = _FADE_MS * clock_rate // 1000
         self._placer = Placer(clock_rate)
         self._delays = ArrivalDelays(clock_rate)
-        self._queue: list[_Waiting] = []
+        self._packets = PacketQueue()
+        self._queue = self._packets.waiting
         self._opened = self._started = False  # a packet came; playing began
         self._cursor = 0  # timestamp of what is decoded next
         self._played = 0  # where real audio ended; from here to the cursor it was made up and can still come
-        self._last = 0  # sequence number of the packet decoded last
         self._made_up = 0
         self._pausing = False  # the sender said that it falls silent
         self._length = self._frame  # of the newest packet
@@ -100,19 +92,33 @@ class JitterBuffer:
         self._squeezed = self._stretched = float("-inf")
         self._losses: deque[float] = deque(maxlen=_LOSSES)
         self._now = 0.0
-        self.lost = 0
-        """Packets that had not come when their turn was over; one that comes later still counts."""
-        self.late = 0
-        """Packets that came after their turn, or twice."""
         self.ignored = 0
         """Packets that are malformed or do not belong to the stream."""
-        self.dropped = 0
-        """Packets dropped because more than `max_ms` was waiting."""
+
+    @property
+    def lost(self) -> int:
+        """Packets that had not come when their turn was over; those that come later still count."""
+        return self._packets.lost
+
+    @property
+    def late(self) -> int:
+        """Packets that came after their turn."""
+        return self._packets.late
+
+    @property
+    def duplicates(self) -> int:
+        """Packets that came twice."""
+        return self._packets.duplicates
+
+    @property
+    def dropped(self) -> int:
+        """Packets dropped because more than `max_ms` or 512 packets were waiting."""
+        return self._packets.dropped
 
     @property
     def buffered_ms(self) -> float:
         """From what is decoded next to the end of the last packet, ms."""
-        return self._ms(max(0, self._end() - self._cursor)) if self._queue else 0.0
+        return self._ms(max(0, self._packets.end - self._cursor)) if self._queue else 0.0
 
     @property
     def target_ms(self) -> float:
@@ -134,38 +140,23 @@ class JitterBuffer:
         if place is None:
             self.ignored += 1
             return False
-        sequence, timestamp, newest = place
-        if newest:
-            self._delays.add(arrival, timestamp)
+        waiting = Waiting(place.sequence, place.timestamp, content, packet)
+        if place.newest:
+            self._delays.add(arrival, place.timestamp)
             self._length = content.duration
             self._fec_seen = self._fec_seen or content.fec
-        if not self._insert(_Waiting(sequence, timestamp, content, packet)):
-            self.late += 1
-            return False
-        if len(self._queue) > _MAX_PACKETS:
-            self._drop(1)
-        return True
-
-    def _insert(self, waiting: _Waiting) -> bool:
-        queue = self._queue
+        elif self._packets.lacks(place.sequence):
+            # Also where it is too late for this one: it says how late packets can be.
+            self._delays.add_overtaken(arrival, place.timestamp)
         if not self._started:
             self._open(waiting)
-        elif waiting.sequence <= self._last or waiting.timestamp + waiting.content.duration <= self._played:
-            return False
-        if not queue or waiting.sequence > queue[-1].sequence:
-            queue.append(waiting)
-            return True
-        at = bisect_left(queue, waiting.sequence, key=lambda other: other.sequence)
-        if queue[at].sequence == waiting.sequence:
-            return False
-        queue.insert(at, waiting)
-        return True
+        return self._packets.insert(waiting, self._played)
 
-    def _open(self, waiting: _Waiting) -> None:
+    def _open(self, waiting: Waiting) -> None:
         """Begin with the first packet, or with one that was overtaken by it."""
-        if not self._opened or waiting.sequence <= self._last:
+        if not self._opened or waiting.sequence <= self._packets.last:
             self._opened = True
-            self._last = waiting.sequence - 1
+            self._packets.last = waiting.sequence - 1
             self._cursor = self._played = waiting.timestamp
 
     def get(self, now: float, held: int = 0, quiet: bool = False) -> tuple[Step, ...]:
@@ -212,7 +203,7 @@ class JitterBuffer:
         if not self._queue:
             return self._hollow(wanted)
         first = self._queue[0]
-        missing = first.sequence - self._last - 1
+        missing = first.sequence - self._packets.last - 1
         if missing and self._copy_is_worth_going_back(first):
             self._cursor = first.timestamp - first.content.duration
         gap = first.timestamp - self._cursor
@@ -221,7 +212,7 @@ class JitterBuffer:
         if gap > 0 and missing:
             gap = self._catch_up(gap)
         if gap <= 0:
-            return self._decode(first, missing)
+            return self._decode(missing)
         if not missing:
             return self._fill(Comfort, wanted, gap)
         copy = first.content.duration if first.content.fec else 0
@@ -229,18 +220,16 @@ class JitterBuffer:
             return self._fill(Conceal, wanted, gap - copy)
         return self._recover(first)
 
-    def _decode(self, first: _Waiting, missing: int) -> tuple[Step, int]:
-        del self._queue[0]
+    def _decode(self, missing: int) -> tuple[Step, int]:
+        first = self._packets.take()
         if missing:
-            self.lost += missing
             self._losses.append(self._now)
-        self._last = first.sequence
-        self._cursor = self._played = first.timestamp + first.content.duration
+        self._cursor = self._played = first.end
         self._made_up = 0
         self._pausing = first.content.silence
         return Decode(first.packet), first.content.duration
 
-    def _recover(self, first: _Waiting) -> tuple[Step, int]:
+    def _recover(self, first: Waiting) -> tuple[Step, int]:
         # All of the copy, also where the gap is a little shorter: codecs give it whole or not at all.
         self._cursor = self._played = first.timestamp
         self._made_up = 0
@@ -281,7 +270,7 @@ class JitterBuffer:
         self._cursor += skipped
         return gap - skipped
 
-    def _copy_is_worth_going_back(self, first: _Waiting) -> bool:
+    def _copy_is_worth_going_back(self, first: Waiting) -> bool:
         """Whether to play the copy of what has just been made up: where the delay is to grow anyway."""
         content, timestamp = first.content, first.timestamp
         return (
@@ -325,23 +314,17 @@ class JitterBuffer:
         for waiting in self._queue:
             if end - self._cursor >= wanted or waiting.timestamp > end:
                 break
-            end = waiting.timestamp + waiting.content.duration
+            end = waiting.end
         return end - self._cursor >= wanted
 
     def _limit(self) -> None:
         """Drop what is beyond `max_ms`: the oldest, for speech of seconds ago disturbs more than it tells."""
         queue = self._queue
-        if not queue or self._end() - min(self._cursor, queue[0].timestamp) <= self._max:
+        if not queue or self._packets.end - min(self._cursor, queue[0].timestamp) <= self._max:
             return
-        keep_from = self._end() - self._max
-        self._drop(sum(1 for waiting in queue[:-1] if waiting.timestamp < keep_from))
+        keep_from = self._packets.end - self._max
+        self._packets.drop(sum(1 for waiting in queue[:-1] if waiting.timestamp < keep_from))
         self._cursor = self._played = queue[0].timestamp
-
-    def _drop(self, count: int) -> None:
-        del self._queue[:count]
-        self.dropped += count
-        if count:
-            self._last = self._queue[0].sequence - 1
 
     def _ahead(self, at: float, timestamp: int) -> float:
         """How much later than at the earliest `timestamp` is decoded at `at`, all in clock units."""
@@ -354,10 +337,6 @@ class JitterBuffer:
         if lossy and self._fec_seen:
             target += self._length
         return min(target, self._max - 2 * self._frame)
-
-    def _end(self) -> int:
-        last = self._queue[-1]
-        return last.timestamp + last.content.duration
 
     def _whole(self, duration: int) -> int:
         return -(-duration // self._quantum) * self._quantum
