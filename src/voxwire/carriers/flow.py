@@ -136,14 +136,19 @@ class Inbox:
 
 
 class SendGate:
-    """Shut while the send queue is long."""
+    """Shut while the send queue is long.
 
-    __slots__ = ("_how", "_waiter", "shut")
+    Attributes:
+        shut: whether it is.
+        how: how the connection ended, once it has.
+    """
+
+    __slots__ = ("_waiter", "how", "shut")
 
     def __init__(self) -> None:
         self.shut = False
         self._waiter: asyncio.Future[None] | None = None
-        self._how: CarrierClosed | None = None
+        self.how: CarrierClosed | None = None
 
     def close(self) -> None:
         """The queue is long."""
@@ -158,7 +163,7 @@ class SendGate:
 
     def end(self, how: CarrierClosed) -> None:
         """The connection ended: nobody waits any more."""
-        self._how = how
+        self.how = how
         self.open()
 
     async def wait(self) -> None:
@@ -167,13 +172,13 @@ class SendGate:
         Raises:
             ConnectionLost: if the connection has ended, or ends meanwhile.
         """
-        while self.shut and self._how is None:
+        while self.shut and self.how is None:
             if self._waiter is None:
                 self._waiter = asyncio.get_running_loop().create_future()
             # Shielded: several may wait, and one who is cancelled leaves the others alone.
             await asyncio.shield(self._waiter)
-        if self._how is not None:
-            raise lost(self._how)
+        if self.how is not None:
+            raise lost(self.how)
 
 
 def lost(how: CarrierClosed | None) -> ConnectionLost:

@@ -39,7 +39,9 @@ class SocketCarrier:
         """Return once less than 32 KiB wait to be sent."""
         if self._link is None:
             raise lost(None)
-        await self._link.gate.wait()
+        gate = self._link.gate
+        if gate.shut or gate.how is not None:  # else there is nothing to wait for
+            await gate.wait()
 
     def pause_reading(self) -> None:
         """Stop delivering; no pong is expected meanwhile, since none is read."""

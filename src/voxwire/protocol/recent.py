@@ -5,32 +5,24 @@ from __future__ import annotations
 __all__ = ["RecentSet"]
 
 
-class RecentSet:
+class RecentSet(dict[str, None]):
     """The `limit` ids added last; everything an engine remembers without end in sight goes in here."""
 
-    __slots__ = ("_ids", "_limit")
+    __slots__ = ("_limit",)
+
+    # A dict, because it keeps the order, and because `in` is asked of it for every piece of audio.
 
     def __init__(self, limit: int) -> None:
+        super().__init__()
         self._limit = limit
-        self._ids: dict[str, None] = {}
-
-    def __contains__(self, item: object) -> bool:
-        return item in self._ids
-
-    def __len__(self) -> int:
-        return len(self._ids)
 
     def add(self, item: str) -> None:
         """Remember this id, as the newest."""
-        self._ids.pop(item, None)
-        self._ids[item] = None
-        if len(self._ids) > self._limit:
-            del self._ids[next(iter(self._ids))]
+        self.pop(item, None)
+        self[item] = None
+        if len(self) > self._limit:
+            del self[next(iter(self))]
 
     def discard(self, item: str) -> None:
         """Forget this id, if it is there."""
-        self._ids.pop(item, None)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._ids.clear()
+        self.pop(item, None)

@@ -106,11 +106,16 @@ class EngineShell(RealtimeTransportLayer):
             self._ask_sink()
         actions = self._engine.receive(event, self._now())
         listeners = self.listeners
-        if len(actions) == 1 and isinstance(actions[0], Play):
-            # Audio, fifty times a second; what follows would do no more, unless somebody listens to the wire.
-            if not listeners.has(kind) and not listeners.has("*"):
-                self._play(actions[0].audio, link)
-                return
+        unheard = not (listeners.has(kind) or listeners.has("*"))
+        if unheard and len(actions) == 1 and isinstance(actions[0], Play):
+            self._play(actions[0].audio, link)  # audio, fifty times a second: the rest would do no more
+        else:
+            self._carry_out(link, event, actions)
+
+    def _carry_out(self, link: Link, event: dict[str, Any], actions: Sequence[Action]) -> None:
+        """First the wire and the sink; then the listeners, of this event and of what it means."""
+        kind: str = event["type"]
+        listeners = self.listeners
         for action in actions:
             if not isinstance(action, FOR_LISTENERS):
                 self._act(action)
