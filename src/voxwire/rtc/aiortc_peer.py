@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 from ..errors import MissingExtraError, UserError
@@ -52,7 +53,7 @@ class AiortcPeer(BasePeer):
         self._audio: AudioPath | None = None
         self._remote: RemoteSdp | None = None
         self._liveness: Liveness | None = None
-        self._stop_ticks = lambda: None
+        self._stop_ticks: Callable[[], None] = lambda: None
         self._ticks = 0
 
     @property

@@ -50,11 +50,15 @@ class CarrierEnds:
     Attributes:
         request: what the check passes to `open`.
         accept: waits for the far end.
+        close_codes: whether code and reason of a close reach the other side; a data channel has none.
+        max_message_bytes: the longest message that the far end takes; None is no limit.
     """
 
     carrier: Carrier
     request: CarrierRequest
     accept: Callable[[], Awaitable[CarrierPeer]]
+    close_codes: bool = True
+    max_message_bytes: int | None = None
 
 
 MakeEnds: TypeAlias = Callable[[], AbstractAsyncContextManager[CarrierEnds]]
