@@ -13,7 +13,7 @@ one comes back again.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from ...audio.resample import Converter, convert
@@ -25,7 +25,7 @@ __all__ = ["Clear", "Mark", "Media", "Outgoing", "OutgoingAudio", "Return"]
 
 CHUNK_MS: Final = 100
 """Audio converted at a time, ms: what is cleared later was not converted in vain."""
-TAIL_MS: Final = 60
+TAIL_MS: Final = 20
 """With less than this left to be heard, ms, a piece shorter than a frame waits for more no longer."""
 MAX_MARKS: Final = 256
 """Marks of the caller's own that may wait."""
@@ -222,6 +222,7 @@ class OutgoingAudio:
             return self._control.popleft()
         if not self._started:
             return None
+        self._give_up_on_marks(now)
         if self._own_marks and self._own_marks[0][0] <= self._sent_ms + EARLY_MS:
             return self._own_mark()
         left = self._model.remaining_ms(now)
@@ -273,8 +274,18 @@ class OutgoingAudio:
         frame = self._take(min(size, len(self._line)))
         if not self._line:
             self._base_ms, self._base_bytes, self._sent_ms = self._written_ms, 0, self._written_ms
+        if not frame:
+            self._nothing_more()
+            return None
         missing = (size - len(frame)) // self._line_format.sample_bytes
-        return frame + self._line_format.silence * missing if frame else None
+        return frame + self._line_format.silence * missing
+
+    def _nothing_more(self) -> None:
+        """What was left is too short for a sample of the line: it is heard with what was before it."""
+        if self._pending:
+            self._pending[-1] = replace(self._pending[-1], end_ms=self._sent_ms)
+        else:
+            self._heard_ms = self._sent_ms
 
     def _convert(self) -> None:
         if self._converter is None:
