@@ -197,6 +197,9 @@ class Client:
                 names.append(event["type"])
         return names
 
+    def types_of_all(self) -> list[str]:
+        return [event["type"] for event in self.events]
+
     def of(self, type: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["type"] == type]
 
