@@ -51,6 +51,7 @@ async def serving(app: Any, *, lifespan: str = "off") -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await task
+        listener.close()
 
 
 class Line:
@@ -223,7 +224,7 @@ async def phone() -> AsyncIterator[Phone]:
         for line in service.lines.values():
             await line.hang_up()
     async with asyncio.timeout(SECONDS):
-        while asyncio.all_tasks() - before:
+        while asyncio.all_tasks() - before - {asyncio.current_task()}:
             await asyncio.sleep(0.005)
 
 

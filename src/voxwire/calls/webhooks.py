@@ -27,6 +27,8 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BODY_SECONDS: Final = 10.0
 """A body that takes longer to arrive is refused."""
+UNREAD: Final = frozenset({405, 408, 413})
+"""Statuses with which a body is refused before its end."""
 
 logger = logging.getLogger("voxwire")
 
@@ -158,6 +160,10 @@ class WebhookApp:
             # What was wrong, not what was sent; and a caller without the key learns nothing more.
             logger.warning("refused a webhook with %d: %s", refused.status, refused)
             headers = {name.replace("_", "-"): value for name, value in refused.headers.items()}
+            if refused.status in UNREAD and scope.get("http_version", "1.1").startswith("1"):
+                headers["connection"] = (
+                    "close"  # the rest of the body is not wanted (RFC 9110 section 15.5.14)
+                )
             await _answer(send, refused.status, {"error": {"message": str(refused)}}, headers)
             return
         except _GoneError:
