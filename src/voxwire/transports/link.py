@@ -28,7 +28,10 @@ class Link:
         on_closed: Callable[[Link, CarrierClosed], None],
     ) -> None:
         self.carrier = carrier
-        self.ready: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        # Asked for every message; to ask for the loop first is a system call, before 3.12.
+        self.now = loop.time
+        self.ready: asyncio.Future[str | None] = loop.create_future()
         self.how: CarrierClosed | None = None
         self._on_message = on_message
         self._on_closed = on_closed

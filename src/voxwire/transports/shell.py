@@ -104,7 +104,7 @@ class EngineShell(RealtimeTransportLayer):
         kind: str = event["type"]
         if kind in LISTENING:
             self._ask_sink()
-        actions = self._engine.receive(event, self._now())
+        actions = self._engine.receive(event, link.now())
         listeners = self.listeners
         unheard = not (listeners.has(kind) or listeners.has("*"))
         if unheard and len(actions) == 1 and isinstance(actions[0], Play):
