@@ -344,6 +344,19 @@ async def test_a_waiting_stream_is_woken(table):
     stream.close()
 
 
+def test_a_stream_can_be_read_in_one_loop_after_another(table):
+    stream = table.stream("a")
+
+    async def waited_for(event):
+        reading = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        table.emit("a", event)
+        return await reading
+
+    assert asyncio.run(waited_for(1)) == 1
+    assert asyncio.run(waited_for(2)) == 2
+
+
 async def test_a_cancelled_wait_loses_nothing(table):
     stream = table.stream("a")
     waiting = asyncio.ensure_future(anext(stream))

@@ -43,7 +43,7 @@ class Flow(Protocol):
 class _Mailbox:
     """Events in order for one consumer."""
 
-    __slots__ = ("_flow", "_held", "_overflowed", "_waiter", "closed", "events")
+    __slots__ = ("_flow", "_held", "_loop", "_overflowed", "_waiter", "closed", "events")
 
     def __init__(self, flow: Flow | None) -> None:
         self.events: deque[Any] = deque()
@@ -52,6 +52,7 @@ class _Mailbox:
         self._held = False
         self._overflowed = False
         self._waiter: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, event: Any) -> None:
         if self.closed:
@@ -76,7 +77,9 @@ class _Mailbox:
                 raise StopAsyncIteration
             if self._waiter is not None and not self._waiter.done():
                 raise RuntimeError("two tasks wait for the same event stream; give each one of its own")
-            self._waiter = asyncio.get_running_loop().create_future()
+            if self._loop is None or not self._loop.is_running():
+                self._loop = asyncio.get_running_loop()  # a system call, before 3.12
+            self._waiter = self._loop.create_future()
             await self._waiter
         event = self.events.popleft()
         if self._held and len(self.events) <= LOW_WATER:
