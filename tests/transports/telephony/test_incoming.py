@@ -46,7 +46,7 @@ def test_a_gap_in_other_formats_has_their_silence() -> None:
 
 
 def test_a_long_gap_is_filled_up_to_a_limit() -> None:  # 100
-    incoming = fed(0, 60_000, max_ms=20_000)
+    incoming = fed(0, 60_000, max_waiting_ms=20_000)
     assert [len(piece) for piece in taken(incoming)] == [160, 80_000, 160]
     assert incoming.padded_ms == 10_000
 
@@ -131,7 +131,7 @@ def test_without_timestamps_the_clock_is_enough() -> None:
 
 
 def test_it_can_be_turned_off() -> None:  # 102
-    incoming = IncomingAudio(stall_ms=None)
+    incoming = IncomingAudio(inactivity_timeout_ms=None)
     incoming.media(FRAME, 0, 0)
     incoming.speech(True)
     assert incoming.stalls_at() is None
@@ -140,17 +140,17 @@ def test_it_can_be_turned_off() -> None:  # 102
 
 @pytest.mark.parametrize("value", [0, -1, 2_147_483_648, float("nan"), float("inf")])
 def test_times_that_cannot_be_used(value: float) -> None:  # 99
-    with pytest.raises(ConfigError, match="stall_ms"):
-        IncomingAudio(stall_ms=value)
-    with pytest.raises(ConfigError, match="max_ms"):
-        IncomingAudio(max_ms=value)
+    with pytest.raises(ConfigError, match="inactivity_timeout_ms"):
+        IncomingAudio(inactivity_timeout_ms=value)
+    with pytest.raises(ConfigError, match="max_waiting_ms"):
+        IncomingAudio(max_waiting_ms=value)
 
 
 # -- kept, and bounded ------------------------------------------------------------------------------
 
 
 def test_the_oldest_gives_way() -> None:
-    incoming = IncomingAudio(max_ms=100)
+    incoming = IncomingAudio(max_waiting_ms=100)
     for number in range(10):
         incoming.media(bytes([number]) * 160, None, 0)
     assert [piece[0] for piece in taken(incoming)] == [5, 6, 7, 8, 9]
@@ -173,7 +173,7 @@ def test_empty_audio_says_only_that_the_line_lives() -> None:
     )
 )
 def test_whatever_comes_is_bounded_and_kept_in_order(pieces: list[tuple[int, int | None, bool]]) -> None:
-    incoming = IncomingAudio(max_ms=1000, max_gap_ms=500)
+    incoming = IncomingAudio(max_waiting_ms=1000, max_gap_ms=500)
     now = 0.0
     for size, timestamp, speaking in pieces:
         now += size / 100

@@ -26,26 +26,33 @@ class IncomingAudio:
     """A bounded queue of audio in the stream's format.
 
     Args:
-        max_ms: audio kept, ms; when it is full, the oldest gives way.
+        max_waiting_ms: audio kept, ms; when it is full, the oldest gives way.
         max_gap_ms: silence put into one gap, ms.
-        stall_ms: the time without audio, in the middle of an utterance, after which silence is put in; None never does.
+        inactivity_timeout_ms: the time without audio, in the middle of an utterance, after which silence is put in; None never does.
 
     Raises:
         ConfigError: if a time cannot be used.
     """
 
     def __init__(
-        self, *, max_ms: float = 10_000, max_gap_ms: float = 10_000, stall_ms: float | None = 750
+        self,
+        *,
+        max_waiting_ms: float = 10_000,
+        max_gap_ms: float = 10_000,
+        inactivity_timeout_ms: float | None = 750,
     ) -> None:
-        for name, value in (("stall_ms", stall_ms), ("max_ms", max_ms)):
+        for name, value in (
+            ("inactivity_timeout_ms", inactivity_timeout_ms),
+            ("max_waiting_ms", max_waiting_ms),
+        ):
             if value is not None and not 0 < value <= MAX_TIMEOUT_MS:
                 raise ConfigError(
                     f"{name} is {value!r}; it must be above 0 and at most {MAX_TIMEOUT_MS:.0f} ms"
                 )
         self.format = PCMU
-        self.max_ms = max_ms
+        self.max_waiting_ms = max_waiting_ms
         self.max_gap_ms = max_gap_ms
-        self.stall_ms = stall_ms
+        self.inactivity_timeout_ms = inactivity_timeout_ms
         self.dropped_ms = 0.0
         self.padded_ms = 0.0
         self._queue: deque[bytes] = deque()
@@ -108,9 +115,14 @@ class IncomingAudio:
 
     def stalls_at(self) -> float | None:
         """When to call `stalled`, s, unless something comes before."""
-        if self.stall_ms is None or self._last_media is None or not self._speaking or self._padded_ahead:
+        if (
+            self.inactivity_timeout_ms is None
+            or self._last_media is None
+            or not self._speaking
+            or self._padded_ahead
+        ):
             return None
-        return self._last_media + self.stall_ms / 1000
+        return self._last_media + self.inactivity_timeout_ms / 1000
 
     def stalled(self, now: float) -> bool:
         """The caller's audio stopped in the middle of an utterance: end it. True if silence was put in."""
@@ -129,7 +141,7 @@ class IncomingAudio:
         self._put(self.format.silence * (size // self.format.sample_bytes))
 
     def _put(self, audio: bytes) -> None:
-        limit = self.format.size_of(self.max_ms)
+        limit = self.format.size_of(self.max_waiting_ms)
         self._queue.append(audio)
         self._queued += len(audio)
         while self._queued > limit and len(self._queue) > 1:

@@ -118,7 +118,7 @@ class TelephonyTransportLayer(OpenAIRealtimeWebSocket):
             phone_socket(websocket),
             protocol,
             OutgoingAudio(lead_ms=lead_ms),
-            IncomingAudio(max_ms=max_waiting_ms, stall_ms=inactivity_timeout_ms),
+            IncomingAudio(max_waiting_ms=max_waiting_ms, inactivity_timeout_ms=inactivity_timeout_ms),
             model_input=lambda: input_format(self._engine.session),
             on_event=self._call_event,
             on_message=self._call_message,

@@ -63,6 +63,7 @@ class PhoneLine:
         self.incoming = incoming
         self.call: CallStarted | None = None
         self.over = False
+        self._hung_up = False
         self.max_buffer_ms = outgoing.max_ms / 2
         self._socket = socket
         self._model_input = model_input
@@ -103,6 +104,9 @@ class PhoneLine:
         """End the call's socket; idempotent, never raises."""
         self._end()
         await self.pause()
+        if self._hung_up:
+            return
+        self._hung_up = True
         with contextlib.suppress(Exception):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._socket.close_socket()
@@ -158,7 +162,7 @@ class PhoneLine:
             self._told_dropped = True
             logger.warning(
                 "more than %g ms of the caller's audio wait for the model: the oldest is dropped",
-                incoming.max_ms,
+                incoming.max_waiting_ms,
             )
         self._arrived.set()
         self._arm()
