@@ -22,9 +22,11 @@ from ..protocol.redaction import Redaction
 from ..protocol.transport_events import (
     AudioEvent,
     AudioInterrupted,
+    AudioSent,
     AudioStopped,
     ConnectionChange,
     ErrorEvent,
+    MediaStateChange,
 )
 from ..session.events import SESSION_EVENTS
 from ..session.session import RealtimeSession
@@ -98,9 +100,10 @@ class Recorder:
         self._rate = rate
         self._max_pending_ms = max_pending_ms
         self.timeline = timeline or Timeline(session.current_agent.name)
-        self._follower = TurnFollower(self.timeline, lambda: self._sent_ms, self._silence_ms)
+        self._follower = TurnFollower(self.timeline, self._input_ms, self._silence_ms)
         self._follows = timeline is None
         self._sent_ms = 0.0
+        self._media_began: float | None = None
         self._begin: float | None = None
         self._ended_ms: float | None = None
         self._sound: SoundRecorder | None = None
@@ -137,6 +140,7 @@ class Recorder:
             ("error", self._error),
             (USER_TEXT, self._tell),
             ("sent", self._sent),
+            ("audio_sent", self._audio_sent),
             ("*", self._received),
         ):
             self._listen(self._session.transport, name, listener)
@@ -226,7 +230,9 @@ class Recorder:
                 self._sound_do(lambda sound, now: sound.look(now))
             case ConnectionChange(status="disconnected"):
                 self._sound_do(lambda sound, now: sound.disconnected(now))
-                self._sent_ms = 0.0
+                self._sent_ms, self._media_began = 0.0, None
+            case MediaStateChange(state="connected") if self._media_began is None:
+                self._media_began = self._now()
             case _:
                 pass
         self._tell(event)
@@ -274,6 +280,14 @@ class Recorder:
             return  # the service will say so
         self._sent_ms += audio_format.duration_ms(len(pcm))
         self._sound_do(lambda sound, now: sound.user(pcm, audio_format, now))
+
+    def _audio_sent(self, audio: AudioSent) -> None:
+        """The user's audio on a media plane."""
+        self._sound_do(lambda sound, now: sound.user(audio.data, audio.format, now))
+
+    def _input_ms(self) -> float:
+        """How much of the user's audio the service has had; on a media plane it counts the silence as well."""
+        return self._sent_ms if self._media_began is None else (self._now() - self._media_began) * 1000
 
     def _heard(self, audio: AudioEvent) -> None:
         self._sound_do(lambda sound, now: sound.agent(audio, now))

@@ -149,7 +149,13 @@ class MediaTransport(OpenAIRealtimeBase):
         plane = self._engine.plane
         if silent and plane is not None and plane.quiet:
             return  # nothing comes of it
+        if silent:
+            self._ask_sink()  # it may be the end
         self._perform(self._engine.media(pcm, silent, self._now()))
+
+    def _timer(self, name: str) -> None:
+        self._ask_sink()
+        super()._timer(name)
 
     def _play(self, audio: AudioEvent, link: Link | None) -> None:
         if not self._laggards:

@@ -163,12 +163,15 @@ class OpenAIRealtimeBase(EngineShell):
         if self._engine.connection != "opening":
             raise ConnectError("the connection was closed before it was opened")
         key = api_key if api_key is not None else self._api_key
+        epoch = self._engine.epoch
         attempt = self._attempt = asyncio.get_running_loop().create_task(
             self._connect(key, model or self.model, url, call_id)
         )
         try:
             await attempt
         except asyncio.CancelledError:
+            if self._engine.epoch == epoch:
+                self._end(None)  # cancelled before it had begun
             if _being_cancelled():
                 raise
             raise ConnectError("the connection was closed before it was ready") from None

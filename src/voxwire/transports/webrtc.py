@@ -147,8 +147,8 @@ class OpenAIRealtimeWebRTC(MediaTransport):
     ) -> None:
         """Connect, and return once the configuration is in force; see the base class for errors.
 
-        Calls that overlap share one attempt, with the arguments of the first; a call while connected returns at once.
-        The attempt is given up when the last of those who wait for it is cancelled.
+        Calls that overlap share one attempt, with the arguments of the first. It is given up when the last of those
+        who wait for it is cancelled.
 
         Args:
             api_key, model, url: instead of those given to the constructor.
@@ -159,7 +159,7 @@ class OpenAIRealtimeWebRTC(MediaTransport):
             DeviceError, MissingExtraError: no microphone or loudspeaker, or nothing to reach them with.
         """
         if self.status == "connected":
-            return
+            raise UserError("the transport is connected already; close it before connecting again")
         attempt = self._shared
         if attempt is None:
             task = asyncio.get_running_loop().create_task(
