@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 __all__ = ["create_app", "service_of"]
+
+logger = logging.getLogger("voxwire.server")
 
 _LOOPBACK_ORIGIN = r"https?://(localhost|127(\.\d+){3}|\[::1\])(:\d+)?"
 
@@ -133,6 +136,10 @@ def _endpoint(service: RealtimeService, handle: _Endpoint) -> Callable[[Request]
             return _json(exc.status, refusal_body(exc))
         except ClientError as exc:
             return _json(400, refusal_body(exc))
+        except Exception:
+            logger.exception("a request failed")
+            fault = ClientError("The server had an error.", code="server_error", type="server_error")
+            return _json(500, refusal_body(fault))
 
     return endpoint
 
