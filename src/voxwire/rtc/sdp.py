@@ -45,6 +45,7 @@ _CANDIDATE_LINES = ("a=candidate:", "a=end-of-candidates")
 _FMTP = "minptime=10;useinbandfec=1"
 # Python's splitlines(), which the libraries use, breaks lines at these as well: a way to smuggle lines in.
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
+_ICE_WORD = re.compile(r"[!-~]{1,256}")
 _MEDIA_LINE = re.compile(r"m=([a-z]+) (\d{1,5}) ([A-Za-z/]+) (\S.*)", re.ASCII)
 
 
@@ -297,6 +298,8 @@ def _check_transport(session: list[str], section: _Section, audio: _Section, kin
             section.lines.append(f"a={name}:{value}")
         if not value:
             raise SdpError(f"the {kind}'s {section.kind} section has no a={name}")
+        if name.startswith("ice-") and _ICE_WORD.fullmatch(value) is None:
+            raise SdpError(f"the {kind} has an a={name} that is no ICE string of up to 256 characters")
         if name == "fingerprint" and len(value.split()) != 2:
             raise SdpError(f"the {kind} has a fingerprint that cannot be read: {value[:40]!r}")
         if name == "setup" and value not in ("actpass", "active", "passive"):
