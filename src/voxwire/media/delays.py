@@ -13,7 +13,9 @@ _KEPT: Final = 50
 """Observations kept however old they are: a second of audio, so that an outage does not wipe out what was known."""
 _MOST: Final = 1000
 _OUTLIERS: Final = 2
-"""How many of the largest delays in the window are not provided for: 2 of 500 packets."""
+"""How many of the largest delays in the window are not provided for: 2 of 500 packets ..."""
+_PER_OUTLIER: Final = 100
+"""... and one less where there are not so many packets for each."""
 _BEHIND: Final = 0.25
 """A packet this close to the one before it (as a share of what their timestamps say) had waited behind it."""
 
@@ -69,6 +71,7 @@ class ArrivalDelays:
     @property
     def spread(self) -> float:
         """What nearly all packets were late by, compared with the fastest, clock units."""
-        if len(self._ordered) <= _OUTLIERS:
+        if not self._ordered:
             return 0.0
-        return self._ordered[-1 - _OUTLIERS] - self._ordered[0]
+        outliers = min(_OUTLIERS, len(self._ordered) // _PER_OUTLIER)
+        return self._ordered[-1 - outliers] - self._ordered[0]

@@ -204,8 +204,8 @@ class JitterBuffer:
             return self._hollow(wanted)
         first = self._queue[0]
         missing = first.sequence - self._packets.last - 1
-        if missing and self._copy_is_worth_going_back(first):
-            self._cursor = first.timestamp - first.content.duration
+        if missing and self._goes_back(first):
+            self._cursor = max(self._played, first.timestamp - first.content.duration)
         gap = first.timestamp - self._cursor
         if gap > 0 and not missing and self._ahead(self._now, first.timestamp) >= self._target():
             gap = 0  # the end of a pause comes as soon as it can be followed by the rest in time
@@ -216,9 +216,11 @@ class JitterBuffer:
         if not missing:
             return self._fill(Comfort, wanted, gap)
         copy = first.content.duration if first.content.fec else 0
-        if gap > copy:
-            return self._fill(Conceal, wanted, gap - copy)
-        return self._recover(first)
+        if gap <= copy:
+            return self._recover(first)
+        if self._hurried():
+            return self._made(Conceal, wanted)  # and come back to it at the next tick
+        return self._fill(Conceal, wanted, gap - copy)
 
     def _decode(self, missing: int) -> tuple[Step, int]:
         first = self._packets.take()
@@ -270,23 +272,20 @@ class JitterBuffer:
         self._cursor += skipped
         return gap - skipped
 
-    def _copy_is_worth_going_back(self, first: Waiting) -> bool:
-        """Whether to play the copy of what has just been made up: where the delay is to grow anyway."""
-        content, timestamp = first.content, first.timestamp
-        return (
-            content.fec
-            and timestamp <= self._cursor
-            and timestamp - content.duration >= self._played
-            and self._ahead(self._now, self._cursor) < self._target()
-        )
+    def _goes_back(self, first: Waiting) -> bool:
+        """Whether to come back to what was made up while nothing was there, now that a later packet is.
+
+        Where the delay is to grow anyway, so that the copy in this packet can be used or the missing one still comes.
+        """
+        return self._played < first.timestamp <= self._cursor and self._hurried()
+
+    def _hurried(self) -> bool:
+        """Whether packets are known to come later than is waited for."""
+        return self._ahead(self._now, self._cursor) < self._target() - self._hysteresis
 
     def _stretch(self, at: float) -> bool:
         """Whether to wait for a tick so that packets come in time. At most once in a second: it need not be exact."""
-        if (
-            not self._queue
-            or at - self._stretched < self._rate
-            or self._ahead(at, self._cursor) >= self._target() - self._hysteresis
-        ):
+        if not self._queue or at - self._stretched < self._rate or not self._hurried():
             return False
         self._stretched = at
         return True
@@ -332,7 +331,8 @@ class JitterBuffer:
         return 0.0 if base is None else at - base - timestamp
 
     def _target(self) -> float:
-        target = max(self._min, self._delays.spread)
+        # A tick takes several short packets, and the last of them comes last.
+        target = max(self._min, self._delays.spread) + max(0, self._frame - self._length)
         lossy = len(self._losses) == _LOSSES and self._losses[0] > self._now - _LOSS_MEMORY_S * self._rate
         if lossy and self._fec_seen:
             target += self._length

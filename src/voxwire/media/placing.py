@@ -65,10 +65,12 @@ class Placer:
         if self.ssrc is None:
             return self._moved(packet, packet.sequence, packet.timestamp, arrival)
         ahead = (packet.sequence - self._raw_sequence + 0x8000 & 0xFFFF) - 0x8000
-        if packet.ssrc != self.ssrc or not -_MAX_MISORDER <= ahead <= _MAX_DROPOUT:
+        later = (packet.timestamp - self._raw_timestamp + 0x8000_0000 & 0xFFFF_FFFF) - 0x8000_0000
+        # Behind by as much in both numbers: from long ago, not from a sender that began anew.
+        old = ahead < 0 and abs(later - ahead * duration) < self._max_early
+        if packet.ssrc != self.ssrc or not (old or -_MAX_MISORDER <= ahead <= _MAX_DROPOUT):
             return self._restarted(packet, arrival, duration)
         self._candidate = None
-        later = (packet.timestamp - self._raw_timestamp + 0x8000_0000 & 0xFFFF_FFFF) - 0x8000_0000
         sequence, timestamp = self._sequence + ahead, self._timestamp + later
         if ahead <= 0:
             # Out of order or a duplicate; with a timestamp after the newest one it is from before a jump.
