@@ -94,7 +94,7 @@ class Line:
         self.closed.set()
 
     async def hang_up(self, code: int = 1000, reason: str = "the caller hung up") -> None:
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await self.websocket.close(code, reason)
 
     async def speak(

@@ -214,26 +214,27 @@ class Receptionist:
         try:
             for hook in self._hooks:
                 await call_function(hook, session, call)
-            if not await self._unless_gone(call, session.connect(call_id=call.call_id)):
-                return
+            await session.connect(call_id=call.call_id)
             if self._greeting and session.status == "connected":
                 wanted = {"instructions": self._greeting} if isinstance(self._greeting, str) else None
                 await session.transport.request_response(wanted)
-        except BaseException:
-            await self._hang_up(call)  # nobody would listen to the caller
-            raise
-        try:
             await session.wait_closed()
-        except asyncio.CancelledError:
-            await self._hang_up(call)
+        except VoxwireError:
+            if await self._hang_up(call):
+                raise
+            # The caller went just then, which is nobody's fault.
+        except BaseException:
+            await self._hang_up(call)  # nobody would listen to the caller any more
             raise
 
-    async def _hang_up(self, call: IncomingCall) -> None:
+    async def _hang_up(self, call: IncomingCall) -> bool:
+        """End a call that nobody sees to; False if there is none any more."""
         try:
             async with asyncio.timeout(HANGUP_SECONDS):
-                await self._calls.hangup(call.call_id)
+                return await self._unless_gone(call, self._calls.hangup(call.call_id))
         except (VoxwireError, TimeoutError) as error:
             logger.warning("call %s could not be hung up: %s", call.call_id, type(error).__name__)
+            return True
 
     async def _unless_gone(self, call: IncomingCall, request: Any) -> bool:
         """Carry out a request; False if there is no such call any more, which is nobody's fault."""
@@ -242,7 +243,7 @@ class Receptionist:
         except ProviderError as error:
             if error.status not in GONE:
                 raise
-            logger.info("call %s cannot be answered any more: HTTP %s", call.call_id, error.status)
+            logger.info("there is no call %s any more: HTTP %s", call.call_id, error.status)
             return False
         return True
 
