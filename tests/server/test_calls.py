@@ -649,3 +649,22 @@ async def test_a_tool_call_of_a_canned_reply(lab: Any, tone_kit: dict[str, Any])
         caller.send("response.create")
         await caller.until("output_audio_buffer.stopped")
         assert len(caller.of("output_audio_buffer.started")) == 1
+
+
+@pytest.mark.needs_module("wrtc")
+async def test_the_other_back_end(tone_kit: dict[str, Any], lab: Any) -> None:
+    tone_kit["responder"] = lab.CannedResponder(["Very well."], ["one two three four five six seven eight"])
+    async with EmbeddedServer(rtc_backend="wrtc", **tone_kit) as server, calling(server) as caller:
+        caller.ask("hello")
+        await caller.until("output_audio_buffer.stopped")
+        frames = len(caller.frames)
+        await caller.wait(lambda: len(caller.frames) >= frames + 25)
+        assert caller.heard_ms() == pytest.approx(400, abs=80)
+        before = caller.heard_ms()
+        caller.ask("count")
+        await caller.wait(lambda: caller.heard_ms() >= before + 400)
+        caller.peer.send_audio(lab.loud(600))
+        cut = await caller.until("conversation.item.truncated")
+        frames = len(caller.frames)
+        await caller.wait(lambda: len(caller.frames) >= frames + 25)
+        assert caller.heard_ms() - before == pytest.approx(cut["audio_end_ms"], abs=100)
