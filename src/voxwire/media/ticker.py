@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 __all__ = ["TICK", "TickCallback", "Ticker"]
 
@@ -22,7 +22,8 @@ TickCallback: TypeAlias = Callable[[float], object]
 """Called with the time at which the tick was due, on the loop's clock, seconds."""
 
 _log = logging.getLogger(__name__)
-_tickers: WeakKeyDictionary[asyncio.AbstractEventLoop, Ticker] = WeakKeyDictionary()
+# A ticker holds its loop, so an entry lasts for as long as somebody has the ticker, or its timer is set.
+_tickers: WeakValueDictionary[asyncio.AbstractEventLoop, Ticker] = WeakValueDictionary()
 
 
 class Ticker:
