@@ -149,6 +149,17 @@ def test_further_sections_are_refused_in_their_places():
     assert "a=group:BUNDLE 0 1" in lines(answer)
 
 
+def test_an_answer_keeps_what_it_refuses():
+    answer = HEAD + "a=group:BUNDLE 0 1\n" + VIDEO.replace("m=video 9", "m=video 0") + AUDIO + CHANNEL
+    remote = read_remote(answer, "answer")
+    assert [line.split()[0] for line in lines(remote.text) if line.startswith("m=")] == [
+        "m=video",
+        "m=audio",
+        "m=application",
+    ]
+    assert remote.refused == ()
+
+
 def test_port_zero_refuses_unless_it_only_says_bundled():
     refused = OFFER.replace("m=application 9", "m=application 0")
     assert not read_remote(refused, "answer").has_channel

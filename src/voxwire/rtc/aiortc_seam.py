@@ -135,13 +135,16 @@ class Seam:
         return True
 
     def _data_received(self, data: bytes, component: int) -> None:
-        """In place of `Connection.data_received`: media to us at once, all else to aiortc's queue.
+        """In place of `Connection.data_received`: media to us at once, DTLS to aiortc's queue.
 
-        The first octet tells them apart (RFC 7983, 7).
+        The first octet tells them apart (RFC 7983, 7). All else is dropped: an empty datagram, from
+        anybody, would end aiortc's transport.
         """
-        if len(data) < 2 or not 127 < data[0] < 192:
-            self.heard = self._time()
-            self._forward(data, component)
+        first = data[0] if len(data) > 1 else 0
+        if not 127 < first < 192:
+            if 19 < first < 64:
+                self.heard = self._time()
+                self._forward(data, component)
             return
         srtp = self._dtls._rx_srtp
         if srtp is None:  # before the handshake is over: live media is not worth waiting for

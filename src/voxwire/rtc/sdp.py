@@ -148,22 +148,24 @@ def read_remote(text: str, kind: Literal["offer", "answer"], *, keep_candidates:
         offered = sorted({s.kind for s in sections}) or "no section"
         raise SdpError(f"the {kind} has no audio in Opus (opus/48000/2); it has {offered}")
     channel = next((s for s in sections if s.kind == "application" and not s.refused), None)
+    # An answer keeps its sections, those it refuses too: their number and order is that of our offer.
     used = [s for s in sections if s is audio or s is channel]
+    kept = used if kind == "offer" else sections
     for section in used:
         _check_transport(session, section, audio, kind)
         if not keep_candidates:
             section.lines = _usable_candidates(section.lines)
-    dropped = {s.value("mid") for s in sections if s not in used}
+    dropped = {s.value("mid") for s in sections if s not in kept}
     session = [_without_mids(line, dropped) for line in session]
     if not keep_candidates:
         _share_candidates(session, used)
     return RemoteSdp(
-        text=_join([session, *(s.lines for s in used)]),
+        text=_join([session, *(s.lines for s in kept)]),
         opus=cast("OpusFormat", _opus(audio)),
         direction=_direction(session, audio),
         has_channel=channel is not None,
         max_message_bytes=_max_message(channel, kind) if channel else 0,
-        refused=tuple((n, _refusal(s)) for n, s in enumerate(sections) if s not in used),
+        refused=tuple((n, _refusal(s)) for n, s in enumerate(sections) if s not in kept),
     )
 
 
