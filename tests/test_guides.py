@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
-PAGES = {"history.md": 3, "mcp.md": 2, "metrics.md": 3, "recording.md": 2, "tools.md": 3}
+PAGES = {
+    "calls.md": 3,
+    "history.md": 3,
+    "mcp.md": 2,
+    "metrics.md": 3,
+    "recording.md": 2,
+    "tools.md": 3,
+    "webrtc.md": 3,
+}
 """Page -> how many blocks of code it has, so that none is lost by a misspelt fence."""
 
 

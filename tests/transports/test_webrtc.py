@@ -321,6 +321,46 @@ def test_behaviour_53_85_86_a_retry_from_the_observer_of_the_failure(media_servi
     run_virtual(scenario())
 
 
+def test_behaviour_87_an_old_connection_has_nothing_to_say(media_service: Any) -> None:
+    async def scenario() -> None:
+        transport = client(media_service())
+        told: list[Any] = []
+        await transport.connect()
+        old: Any = transport._link
+        await transport.close()
+        await transport.connect()
+        for name in ("audio", "media_state", "*"):
+            transport.on(name, told.append)
+        old.media(TONE * 20)
+        old.media_state("lost", "late")
+        old.message('{"type":"error"}')
+        await asyncio.sleep(0.1)
+        assert not told
+        assert transport.status == "connected"
+        await transport.close()
+
+    run_virtual(scenario())
+
+
+@pytest.mark.needs_module("aiortc")
+async def test_behaviour_90_a_track_of_the_caller_s_is_sent_and_left_alone(media_service: Any) -> None:
+    from voxwire.rtc.tracks import pcm_track
+
+    track = pcm_track()
+    track.write(TONE * 200)
+    service = media_service()
+    transport = OpenAIRealtimeWebRTC(
+        media_stream=track, audio_output=None, api_key="ek_x", carrier=service.connect
+    )
+    await transport.connect()
+    async with asyncio.timeout(10):
+        while len(bytes(service.heard).strip(b"\0")) < 48 * 190:
+            await asyncio.sleep(0.01)
+    await transport.close()
+    assert track.readyState == "live"
+    track.stop()
+
+
 def test_the_reason_of_the_end_is_told(media_service: Any) -> None:
     async def scenario() -> None:
         service = media_service()
