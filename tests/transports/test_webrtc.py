@@ -23,6 +23,7 @@ from voxwire.audio.wav import read_wav
 from voxwire.carriers.base import CarrierRequest
 from voxwire.errors import ConfigError
 from voxwire.protocol.engine import EngineOptions
+from voxwire.protocol.replay import replay
 from voxwire.protocol.transport_events import ConnectionChange
 from voxwire.rtc.base import IceServer, RtcOptions
 from voxwire.testing import run_virtual
@@ -136,8 +137,20 @@ def test_two_names_for_one_thing() -> None:
     for options in ({"audio_element": sink, "audio_output": sink}, {"media_stream": 1, "audio_input": None}):
         with pytest.raises(UserError, match="two names for the same thing"):
             OpenAIRealtimeWebRTC(**options)
-    with pytest.raises(ConfigError, match="'http://x' is no ICE server"):
-        OpenAIRealtimeWebRTC(ice_servers=["http://x"])
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        ("http://x", "'http://x' is no ICE server"),
+        ("turn:x", "'turn:x' needs a username and a credential"),
+        ({"urls": "stun:x", "user": "u"}, "and nothing else"),
+        ({"username": "u"}, "an ICE server has urls"),
+    ],
+)
+def test_what_is_no_ice_server(server: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        OpenAIRealtimeWebRTC(ice_servers=[server])
 
 
 def test_the_default_carrier_gets_the_options() -> None:
@@ -515,6 +528,10 @@ def test_a_session_on_a_call(media_service: Any, tmp_path: Any) -> None:
     sound = read_wav(tmp_path / "recording.wav", channel=0), read_wav(tmp_path / "recording.wav", channel=1)
     lengths = [len(one.pcm.strip(b"\0")) / 48 for one in sound]
     assert lengths == pytest.approx([500, 700], abs=1)
+    with (tmp_path / "events.jsonl").open(encoding="utf-8") as log:
+        replayed = replay(log)
+    assert replayed.same, replayed.differences
+    assert replayed.steps > 40, "frames are steps as well"
 
 
 def test_guardrails_cannot_hold_back_what_the_service_plays(media_service: Any) -> None:
