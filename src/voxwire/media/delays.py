@@ -18,6 +18,7 @@ _PER_OUTLIER: Final = 100
 """... and one less where there are not so many packets for each."""
 _BEHIND: Final = 0.25
 """A packet this close to the one before it (as a share of what their timestamps say) had waited behind it."""
+_TOGETHER_MS: Final = 5
 
 
 class ArrivalDelays:
@@ -31,7 +32,7 @@ class ArrivalDelays:
         clock_rate: of the timestamps, Hz.
     """
 
-    __slots__ = ("_by_age", "_last", "_last_timestamp", "_ordered", "_window")
+    __slots__ = ("_by_age", "_last", "_last_timestamp", "_ordered", "_overtaken", "_together", "_window")
 
     def __init__(self, clock_rate: int) -> None:
         self._window = _WINDOW_S * clock_rate
@@ -39,6 +40,8 @@ class ArrivalDelays:
         self._ordered: list[float] = []
         self._last: float | None = None
         self._last_timestamp = 0
+        self._overtaken = float("-inf")
+        self._together = clock_rate * _TOGETHER_MS / 1000
 
     def add(self, arrival: float, timestamp: int) -> None:
         """A packet arrived that is newer than all before it; `timestamp` unwrapped, both in clock units."""
@@ -51,8 +54,10 @@ class ArrivalDelays:
         self._keep(arrival, arrival - timestamp)
 
     def add_overtaken(self, arrival: float, timestamp: int) -> None:
-        """A packet arrived that others had overtaken."""
-        self._keep(arrival, arrival - timestamp)
+        """A packet arrived that others had overtaken. Those that come together count as one here, too."""
+        if arrival - self._overtaken >= self._together:
+            self._overtaken = arrival
+            self._keep(arrival, arrival - timestamp)
 
     def _keep(self, arrival: float, delay: float) -> None:
         self._by_age.append((arrival, delay))
