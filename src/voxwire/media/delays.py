@@ -32,12 +32,26 @@ class ArrivalDelays:
         clock_rate: of the timestamps, Hz.
     """
 
-    __slots__ = ("_by_age", "_last", "_last_timestamp", "_ordered", "_overtaken", "_together", "_window")
+    __slots__ = (
+        "_by_age",
+        "_last",
+        "_last_timestamp",
+        "_ordered",
+        "_overtaken",
+        "_together",
+        "_window",
+        "base",
+        "spread",
+    )
 
     def __init__(self, clock_rate: int) -> None:
         self._window = _WINDOW_S * clock_rate
         self._by_age: deque[tuple[float, float]] = deque()
         self._ordered: list[float] = []
+        self.base: float | None = None
+        """The smallest delay; None before the first packet."""
+        self.spread = 0.0
+        """What nearly all packets were late by, compared with the fastest, clock units."""
         self._last: float | None = None
         self._last_timestamp = 0
         self._overtaken = float("-inf")
@@ -67,16 +81,6 @@ class ArrivalDelays:
         ):
             _, oldest = self._by_age.popleft()
             del self._ordered[bisect_left(self._ordered, oldest)]
-
-    @property
-    def base(self) -> float | None:
-        """The smallest delay; None before the first packet."""
-        return self._ordered[0] if self._ordered else None
-
-    @property
-    def spread(self) -> float:
-        """What nearly all packets were late by, compared with the fastest, clock units."""
-        if not self._ordered:
-            return 0.0
         outliers = min(_OUTLIERS, len(self._ordered) // _PER_OUTLIER)
-        return self._ordered[-1 - outliers] - self._ordered[0]
+        self.base = self._ordered[0]
+        self.spread = self._ordered[-1 - outliers] - self.base

@@ -69,6 +69,11 @@ class PacketQueue:
             waiting: the packet.
             played: timestamp up to which audio has been played.
         """
+        newest = self.waiting[-1].sequence if self.waiting else self.last
+        if waiting.sequence > newest and waiting.end > played:
+            self.waiting.append(waiting)
+            self._bound()
+            return True
         if not self.lacks(waiting.sequence):
             self.duplicates += 1
             return False
@@ -77,8 +82,7 @@ class PacketQueue:
             self._missed.discard(waiting.sequence)
             return False
         self.waiting.insert(self._index(waiting.sequence), waiting)
-        if len(self.waiting) > MAX_PACKETS:
-            self.drop(1)
+        self._bound()
         return True
 
     def take(self) -> Waiting:
@@ -99,6 +103,10 @@ class PacketQueue:
             del self.waiting[:count]
             self.dropped += count
             self.last = self.waiting[0].sequence - 1
+
+    def _bound(self) -> None:
+        if len(self.waiting) > MAX_PACKETS:
+            self.drop(1)
 
     def _index(self, sequence: int) -> int:
         waiting = self.waiting
