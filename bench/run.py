@@ -1,6 +1,6 @@
 """Run the benchmarks, print tables with ratios, write `bench-out/results.json`.
 
-    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback]
+    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback media]
 
 Every ratio is against a peer measured in the same run; absolute numbers depend on the machine and on what else
 it is doing. Nothing is asserted. `--quick` shows in less than a minute that everything runs.
@@ -136,6 +136,28 @@ def holdback(given: argparse.Namespace) -> dict[str, Row]:
     return rows
 
 
+def media(given: argparse.Namespace) -> dict[str, Any]:
+    results: dict[str, Any] = script("media", *_quick(given))
+    keys = ("stoi", "delay_p50_ms", "delay_max_ms", "delay_end_ms", "concealed_ms", "recovered_ms")
+    table(
+        "Speech over bad networks, in virtual time: intelligibility and delay of the receiving end",
+        ("", "STOI", "delay p50 ms", "max", "at the end", "concealed ms", "recovered ms"),
+        (
+            (f"{network}: {receiver}", *(row[key] for key in keys))
+            for network in results["paths"]["voxwire"]
+            for receiver, rows in results["paths"].items()
+            for row in (rows[network],)
+        ),
+    )
+    table(
+        "Mouth to ear on a clean path, one direction: what is added to the network and the frame's 20 ms",
+        ("", "p50 ms", "p95 ms", "max ms"),
+        (("voxwire", *results["mouth to ear"].values()),),
+    )
+    table("CPU per second of audio", ("", "ms"), results["cpu_ms_per_s"].items())
+    return results
+
+
 def _quick(given: argparse.Namespace) -> tuple[str, ...]:
     return ("--quick",) if given.quick else ()
 
@@ -146,6 +168,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "density": sessions,
     "bargein": bargein,
     "holdback": holdback,
+    "media": media,
 }
 
 
