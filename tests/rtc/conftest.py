@@ -95,6 +95,12 @@ async def make_peer():
 
 
 @pytest.fixture
+def quick_reports(monkeypatch):
+    """RTCP five times a second, so that nobody waits for it."""
+    monkeypatch.setattr("voxwire.rtc.reports.INTERVAL", 0.2)
+
+
+@pytest.fixture
 def connect(make_peer):
     """Connects two peers; `change` may work on the offer, `change_answer` on the answer."""
 

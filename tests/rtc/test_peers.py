@@ -14,7 +14,11 @@ from voxwire.rtc import RtcOptions, peer_factory
 from voxwire.rtc.capacity import process_capacity
 from voxwire.rtc.sdp import SdpError
 
-pytestmark = [pytest.mark.needs_module("aiortc"), pytest.mark.needs_module("wrtc")]
+pytestmark = [
+    pytest.mark.needs_module("aiortc"),
+    pytest.mark.needs_module("wrtc"),
+    pytest.mark.usefixtures("quick_reports"),
+]
 
 PAIRS = [("aiortc", "aiortc"), ("aiortc", "wrtc"), ("wrtc", "aiortc")]
 BOTH = pytest.mark.parametrize("backend", ["aiortc", "wrtc"])
@@ -39,8 +43,8 @@ async def test_a_call(connect, tone, pitch, until, offering, answering):
     assert left_owner.messages == ["ümläut 🎙"]
     await until(lambda: left.stats().rtt_ms is not None and right.stats().rtt_ms is not None)
     for stats in (left.stats(), right.stats()):
-        assert stats.packets_sent > 40
-        assert stats.packets_received > 40
+        assert stats.packets_sent >= 40
+        assert stats.packets_received >= 40
         assert stats.packets_lost == 0
         assert 0 <= stats.rtt_ms < 500
     await left.close()
