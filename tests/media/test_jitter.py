@@ -434,6 +434,38 @@ def test_silence_that_is_not_sent_is_no_loss():
     assert player.held == 0, "talk begins where a tick does"
 
 
+def test_talk_after_a_pause_waits_until_the_rest_can_follow():
+    rng = random.Random(5)
+    player = Player()
+    arrivals: list[tuple[float, RtpPacket]] = []
+    sequence = 0
+    for index in range(800):
+        if 400 <= index < 500:
+            continue
+        said = packet(index, payload=b"dtx" if index == 399 else b"")
+        late = 0.06 * rng.random() if index != 500 else 0
+        arrivals.append((index * 0.02 + late, RtpPacket(111, sequence, said.timestamp, 1, said.payload)))
+        sequence += 1
+    delays = player.run(arrivals, 15.9)
+    begins = next(at for at, steps in enumerate(player.steps) if steps == (Decode(arrivals[400][1]),))
+    assert 40 < (begins * 0.02 + 0.007 - 500 * 0.02) * 1000 < 85
+    assert max(delays) < 90
+    after = player.steps[begins:]
+    assert not any(isinstance(step, Conceal) for steps in after for step in steps)
+    assert player.held == 0
+
+
+def test_losses_of_long_ago_are_forgotten():
+    player = Player()
+    player.run(stream(2000, lambda index: None if index % 2 else 0.03), 39.5)
+    assert player.buffer.lost > 950
+    assert not player.buffer.put(packet(1), 40.0)
+    assert not player.buffer.put(packet(1951), 40.0)
+    assert (player.buffer.late, player.buffer.duplicates) == (1, 1), (
+        "which of the two it was is known for a while"
+    )
+
+
 def test_a_pause_is_the_time_to_lose_delay():
     player = Player()
     arrivals: list[tuple[float, RtpPacket]] = []

@@ -63,7 +63,7 @@ def test_one_packet_for_each_tick():
         (1, STEP, False),
     ]
     assert all(p and (p.ssrc, p.payload_type, p.payload) == (7, 111, pcm(20)) for p in packets)
-    assert (sender.packets, sender.octets) == (3, 3 * FRAME)
+    assert (sender.packets, sender.octets, sender.timestamp) == (3, 3 * FRAME, 2 * STEP)
     assert (sender.sent_ms, sender.queued_ms) == (60, 0)
 
 
