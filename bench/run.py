@@ -137,6 +137,9 @@ def holdback(given: argparse.Namespace) -> dict[str, Row]:
 
 
 def media(given: argparse.Namespace) -> dict[str, Any]:
+    if not has("av"):
+        print("\nmedia: left out, it needs the libopus of PyAV (pip install 'voxwire[webrtc]')")
+        return {}
     results: dict[str, Any] = script("media", *_quick(given))
     keys = ("stoi", "delay_p50_ms", "delay_max_ms", "delay_end_ms", "concealed_ms", "recovered_ms")
     table(
