@@ -55,7 +55,7 @@ class Seam:
         on_consent: told when a consent check was answered.
 
     Attributes:
-        heard: `loop.time()` of the last packet that came from the peer.
+        heard: `loop.time()` of the last authenticated packet of the peer: media, or an answer to a consent check.
         rejected: packets that SRTP did not accept.
     """
 
@@ -143,7 +143,6 @@ class Seam:
         first = data[0] if len(data) > 1 else 0
         if not 127 < first < 192:
             if 19 < first < 64:
-                self.heard = self._time()
                 self._forward(data, component)
             return
         srtp = self._dtls._rx_srtp

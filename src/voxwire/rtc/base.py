@@ -61,7 +61,8 @@ class RtcOptions:
         bitrate: of the Opus encoder, bit/s.
         gather_timeout: seconds until an offer or answer goes out with the candidates found by then.
         connect_timeout: seconds from offer and answer to a connection; then the peer fails.
-        disconnected_after: seconds without a packet from the peer until it counts as "disconnected".
+        disconnected_after: seconds without media or an answer to a connectivity check (one goes out every 2.5 s)
+            until the peer counts as "disconnected".
         loopback: offer 127.0.0.1 as well, for peers on the same machine.
         addresses: local addresses to offer; empty offers all of them.
         public_address: offered in place of the local one (NAT with a one-to-one mapping).
