@@ -148,6 +148,7 @@ if TYPE_CHECKING:
     from .tools import is_background_result as is_background_result
     from .tools import tool as tool
     from .transports.base import RealtimeTransportLayer as RealtimeTransportLayer
+    from .transports.cloudflare import CloudflareRealtimeTransportLayer as CloudflareRealtimeTransportLayer
     from .transports.sideband import OpenAIRealtimeSideband as OpenAIRealtimeSideband
     from .transports.telephony.layer import TelephonyTransportLayer as TelephonyTransportLayer
     from .transports.telephony.providers import ExotelRealtimeTransportLayer as ExotelRealtimeTransportLayer
@@ -294,6 +295,7 @@ _HOME = {
     "IgnoreCall": "session.phone.receptionist",
     "end_call": "session.phone.tools",
     "transfer_call": "session.phone.tools",
+    "CloudflareRealtimeTransportLayer": "transports.cloudflare",
     "OpenAIRealtimeSideband": "transports.sideband",
     "OpenAIRealtimeWebRTC": "transports.webrtc",
     "TelephonyTransportLayer": "transports.telephony.layer",

@@ -6,7 +6,7 @@ Messages name the host and port, never the rest of the URL or a header: keys tra
 from __future__ import annotations
 
 import contextlib
-import ssl
+import sys
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -63,7 +63,8 @@ def unreachable(where: str, error: BaseException) -> ConnectError:
         return timed_out(where, None)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     failure = ConnectError(f"cannot connect to {where}: {reason or type(error).__name__}")
-    if isinstance(error, ssl.SSLCertVerificationError):
+    ssl = sys.modules.get("ssl")  # not imported: Pyodide may have none, and what is not loaded raised nothing
+    if ssl is not None and isinstance(error, ssl.SSLCertVerificationError):
         failure.retryable = False
     return failure
 
