@@ -136,6 +136,41 @@ def holdback(given: argparse.Namespace) -> dict[str, Row]:
     return rows
 
 
+def echo(given: argparse.Namespace) -> dict[str, Row]:
+    if not has("livekit"):
+        print("\necho: left out, it needs livekit (pip install 'voxwire[aec]')")
+        return {}
+    rows: dict[str, Row] = script("echo", *_quick(given))
+    keys = (
+        "start_db",
+        "later_db",
+        "both_db",
+        "both_stoi",
+        "both_text",
+        "alone_db",
+        "alone_stoi",
+        "alone_text",
+        "cpu_ms",
+    )
+    heads = (
+        "ERLE start",
+        "later dB",
+        "both: dB",
+        "STOI",
+        "understood",
+        "alone: dB",
+        "STOI",
+        "understood",
+        "CPU ms/s",
+    )
+    table(
+        "Echo cancellation: a room of 120 ms, echo 10 dB softer, noise -66 dBFS; both voices at once, or the user alone",
+        ("", *heads),
+        ((name, *(row[key] for key in keys)) for name, row in rows.items()),
+    )
+    return rows
+
+
 def media(given: argparse.Namespace) -> dict[str, Any]:
     if not has("av"):
         print("\nmedia: left out, it needs the libopus of PyAV (pip install 'voxwire[webrtc]')")
@@ -172,6 +207,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "bargein": bargein,
     "holdback": holdback,
     "media": media,
+    "echo": echo,
 }
 
 

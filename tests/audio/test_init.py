@@ -24,7 +24,7 @@ def test_importing_loads_no_third_party_module():
         "import sys, voxwire.audio as audio\n"
         "assert 'asyncio' not in sys.modules\n"
         "[getattr(audio, name) for name in audio.__all__]\n"
-        "print(sorted({'numpy', 'soxr', 'sounddevice'} & set(sys.modules)))\n"
+        "print(sorted({'livekit', 'numpy', 'soxr', 'sounddevice'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -42,7 +42,8 @@ class Microphone:
         block_ms: audio per frame, ms.
         latency: what to ask the device for: "low", "high", or ms.
         echo_canceller: shared with the `Speaker`; see `make_echo_canceller`.
-        noise_suppression: take steady noise out without an echo canceller, which does that as well (extra `aec`).
+        noise_suppression: take steady noise out where there is no echo canceller, which can do that as well
+            (extra `aec`).
         muted: begin muted.
         max_buffer_ms: recorded audio that may wait for the transport, ms. Beyond it the oldest is dropped:
             `dropped_ms` counts, and an `AudioDropped` is reported.
@@ -86,7 +87,7 @@ class Microphone:
             raise ConfigError(f"max_buffer_ms is {max_buffer_ms!r}; it must hold a block of {block_ms} ms")
         if noise_suppression and echo_canceller is not None:
             raise ConfigError(
-                "noise_suppression is the echo canceller's to do: make it with noise_suppression=True"
+                "noise_suppression is the echo canceller's to do: make_echo_canceller(noise_suppression=True)"
             )
         self.device = device
         self.channel = channel
@@ -284,4 +285,4 @@ def _mono(pcm: bytes, channels: int, channel: int | None) -> bytes:
 def _noise_suppressor() -> DuplexProcessor:
     from .echo import LivekitEchoCanceller
 
-    return DuplexProcessor(LivekitEchoCanceller(echo=False))
+    return DuplexProcessor(LivekitEchoCanceller(echo=False, noise_suppression=True))

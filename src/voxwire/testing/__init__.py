@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         memory_ends,
         websocket_ends,
     )
+    from .pulse import PrivatePulse
     from .receiver import RecordingReceiver
     from .responses import response_events
     from .script import IncompleteScenarioError, RecordedCall, UnexpectedCallError, UnmatchedCallError
@@ -32,6 +33,7 @@ __all__ = [
     "CarrierPeer",
     "ConnectionSupersededError",
     "IncompleteScenarioError",
+    "PrivatePulse",
     "RecordedCall",
     "RecordingReceiver",
     "ScriptedConnection",
@@ -59,6 +61,7 @@ _HOME = {
     "CarrierPeer": "conformance",
     "ConnectionSupersededError": "transport",
     "IncompleteScenarioError": "script",
+    "PrivatePulse": "pulse",
     "RecordedCall": "script",
     "RecordingReceiver": "receiver",
     "ScriptedConnection": "server",
