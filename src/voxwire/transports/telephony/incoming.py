@@ -18,7 +18,7 @@ __all__ = ["IncomingAudio"]
 JITTER_MS: Final = 10.0
 """Timestamps that are off by less than this are rounding, not a gap."""
 STALL_PAD_MS: Final = 1000.0
-"""Silence that ends an utterance whose audio stopped coming: more than any turn detection waits for by default."""
+"""Silence put in at once when the audio stopped coming, and again for every second that it does not."""
 MAX_TIMEOUT_MS: Final = 2_147_483_647.0
 
 
@@ -58,7 +58,7 @@ class IncomingAudio:
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._expected_ms: float | None = None
-        self._padded_ahead = False
+        self._ahead_ms = 0.0
         self._last_media: float | None = None
         self._speaking = False
 
@@ -68,7 +68,7 @@ class IncomingAudio:
             self.clear()
         self.format = format
         self._expected_ms = None
-        self._padded_ahead = False
+        self._ahead_ms = 0.0
         self._last_media = None
 
     def clear(self) -> None:
@@ -95,7 +95,7 @@ class IncomingAudio:
             self._expected_ms = timestamp_ms + lasts
         else:
             self._follow(timestamp_ms - self._expected_ms, timestamp_ms + lasts, lasts)
-        self._padded_ahead = False
+        self._ahead_ms = 0.0
         self._put(audio)
 
     def _follow(self, gap_ms: float, end_ms: float, lasts: float) -> None:
@@ -107,7 +107,7 @@ class IncomingAudio:
             self._expected_ms = end_ms
         else:
             # Back in time: either we were too generous before, or the clock is new and to be learnt again.
-            self._expected_ms = end_ms if self._padded_ahead else None
+            self._expected_ms = end_ms if self._ahead_ms else None
 
     def speech(self, speaking: bool) -> None:
         """The model hears the caller begin or stop speaking."""
@@ -115,21 +115,22 @@ class IncomingAudio:
 
     def stalls_at(self) -> float | None:
         """When to call `stalled`, s, unless something comes before."""
-        if (
-            self.inactivity_timeout_ms is None
-            or self._last_media is None
-            or not self._speaking
-            or self._padded_ahead
-        ):
+        if self.inactivity_timeout_ms is None or self._last_media is None or not self._speaking:
             return None
-        return self._last_media + self.inactivity_timeout_ms / 1000
+        if self._ahead_ms >= self.max_gap_ms:
+            return None
+        return self._last_media + (self.inactivity_timeout_ms + self._ahead_ms) / 1000
 
     def stalled(self, now: float) -> bool:
-        """The caller's audio stopped in the middle of an utterance: end it. True if silence was put in."""
+        """The caller's audio stopped in the middle of an utterance: go on with silence. True if some was put in.
+
+        A turn detection that listens to what was said may wait for many seconds before it takes an utterance
+        as finished, so this repeats, up to `max_gap_ms`, until the model has heard the end of the speech.
+        """
         at = self.stalls_at()
         if at is None or now < at:
             return False
-        self._padded_ahead = True
+        self._ahead_ms += STALL_PAD_MS
         if self._expected_ms is not None:
             self._expected_ms += STALL_PAD_MS
         self._pad(STALL_PAD_MS)

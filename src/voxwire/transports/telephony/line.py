@@ -208,6 +208,7 @@ class PhoneLine:
         at = self.incoming.stalls_at()
         if at is not None and self.incoming.stalled(max(at, self._now())):
             self._arrived.set()
+        self._arm()
 
     # -- what goes out ------------------------------------------------------------------------
 
