@@ -22,12 +22,15 @@ from ..protocol.transport_events import (
 )
 from ..rtc.base import RtcStats
 from .link import Link
+from .live_queue import LiveQueue
 from .openai import OpenAIRealtimeBase
 
 __all__ = ["MediaLink", "MediaTransport"]
 
 SILENCE: Final = -60.0
 """dBFS; what never gets louder is silence. Opus makes a few units of noise out of zeros."""
+QUIET: Final = -45.0
+"""dBFS; what never gets louder may be left out of live input that has fallen behind."""
 HIGH_MS: Final = 200.0
 """Audio waiting to go out, ms, at which `send_audio` waits."""
 PIECE_MS: Final = 100.0
@@ -175,15 +178,20 @@ class MediaTransport(OpenAIRealtimeBase):
             self._media_link.media_carrier.mute_media(self._muted)
 
     async def _pump(self, link: Link, source: AudioSource) -> None:
-        """Send the source's audio at its own pace; one that is not in real time is slowed down to it."""
-        live = getattr(source, "realtime", True)
+        """Send the source's audio at its own pace; one that is not in real time is slowed down to it.
+
+        Live input that waits for long is cut where it is quiet until it does not: see `LiveQueue`.
+        """
+        live = LiveQueue() if getattr(source, "realtime", True) else None
         frames = source.frames(PCM16)
         try:
             async for frame in frames:
                 if link is not self._link:
                     break
-                if not live:
+                if live is None:
                     await self._room(cast("MediaLink", link))
+                elif self._lags(cast("MediaLink", link), live, frame):
+                    continue
                 self._send_media(cast("MediaLink", link), frame)
         except ConnectionLost:
             pass  # told by the carrier
@@ -192,6 +200,13 @@ class MediaTransport(OpenAIRealtimeBase):
         finally:
             if isinstance(frames, AsyncGenerator):
                 await frames.aclose()
+
+    @staticmethod
+    def _lags(link: MediaLink, live: LiveQueue, frame: bytes) -> bool:
+        quiet = peak_dbfs(frame) < QUIET
+        return live.leaves_out(
+            link.media_carrier.media_queued_ms(), PCM16.duration_ms(len(frame)), quiet=quiet
+        )
 
     def _send_media(self, link: MediaLink, pcm: bytes) -> None:
         link.media_carrier.send_media(pcm)
