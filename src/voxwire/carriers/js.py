@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..errors import UserError
 
-__all__ = ["Proxies", "js_host", "js_words", "on_javascript", "to_bytes", "to_object"]
+__all__ = ["Proxies", "js_host", "js_words", "on_javascript", "to_array", "to_bytes", "to_object"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +63,11 @@ def to_object(value: Mapping[str, Any]) -> Any:
 def to_bytes(data: Any) -> bytes:
     """A copy of an ArrayBuffer or a typed array, which Python then owns."""
     return bytes(data.to_bytes()) if hasattr(data, "to_bytes") else bytes(data)
+
+
+def to_array(data: bytes) -> Any:
+    """A copy of the bytes as a Uint8Array, which JavaScript then owns; off Pyodide the bytes themselves."""
+    return import_module("pyodide.ffi").to_js(data) if on_javascript() else data
 
 
 class Proxies:
