@@ -270,6 +270,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.error: Exception | None = None
+        self.item_limit = 10_000  # characters of a message about an item
         self.queued_ms = 0.0
         self.cleared = 0
         self.closed = False
@@ -278,6 +279,8 @@ class Wire:
         if self.error is not None:
             error, self.error = self.error, None
             raise error
+        if "conversation.item" in text[:40] and len(text) > self.item_limit:
+            raise UserError(f"a message of {len(text)} bytes is longer than the peer takes")
         self.sent.append(text)
 
     async def drain(self) -> None:
@@ -369,6 +372,33 @@ async def test_a_lost_channel_and_a_long_event() -> None:
     assert "'session.updated'" in told["error"]["message"]
     await caller.close(1000, "")
     assert wire.closed
+
+
+@pytest.mark.parametrize(("limit", "told"), [(300, "conversation.item.retrieved"), (90, "error")])
+async def test_an_item_goes_without_its_audio_rather_than_not_at_all(limit: int, told: str) -> None:
+    caller, wire, _ = caller_on()
+    caller.channel("open")
+    wire.item_limit = limit
+    content = [{"type": "output_audio", "transcript": "Once upon a time", "audio": "A" * 400}]
+    item = {"id": "item_1", "type": "message", "role": "assistant", "content": content}
+    await caller.send(
+        json.dumps({"type": "conversation.item.retrieved", "event_id": "event_1", "item": item})
+    )
+    (event,) = map(json.loads, wire.sent)
+    assert event["type"] == told
+    if told != "error":
+        assert event["item"]["content"] == [{"type": "output_audio", "transcript": "Once upon a time"}]
+
+
+async def test_an_item_with_its_audio_where_that_fits() -> None:
+    caller, wire, _ = caller_on()
+    caller.channel("open")
+    content = [{"type": "output_audio", "audio": "AAAA"}]
+    message = json.dumps(
+        {"type": "conversation.item.retrieved", "event_id": "e", "item": {"content": content}}
+    )
+    await caller.send(message)
+    assert wire.sent == [message]
 
 
 def test_positions_of_a_peer_s_audio() -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import ConnectionLost, UserError
 from ..rtc.base import PeerState, RtcPeer
@@ -127,8 +127,7 @@ class RtcCaller:
             try:
                 peer.send(message)
             except UserError as exc:
-                logger.warning("an event did not fit on a data channel: %s", exc)
-                peer.send(_too_long(message, str(exc)))
+                _send_shortened(peer, json.loads(message), exc)
             await peer.drain()
         except ConnectionLost as exc:
             raise ConnectionResetError(str(exc)) from exc
@@ -139,8 +138,25 @@ class RtcCaller:
             await self._peer.close()
 
 
-def _too_long(message: str, problem: str) -> str:
-    event: dict[str, str] = json.loads(message)
+def _send_shortened(peer: RtcPeer, event: dict[str, Any], problem: UserError) -> None:
+    """What fits of an event that does not: an item goes without its audio, others are replaced by an error."""
+    if _leave_audio_out(event):
+        try:
+            peer.send(json.dumps(event))
+            return
+        except UserError as exc:
+            problem = exc
+    logger.warning("an event did not fit on a data channel: %s", problem)
+    peer.send(_too_long(event, str(problem)))
+
+
+def _leave_audio_out(event: dict[str, Any]) -> bool:
+    """Only an item that was asked for holds audio; whether there was any."""
+    parts: list[dict[str, Any]] = event["item"].get("content", []) if "retrieved" in event["type"] else []
+    return [part.pop("audio") for part in parts if "audio" in part] != []
+
+
+def _too_long(event: dict[str, Any], problem: str) -> str:
     error = {
         "type": "server_error",
         "code": "event_too_long",
