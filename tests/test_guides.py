@@ -17,6 +17,7 @@ PAGES = {
     "metrics.md": 3,
     "recording.md": 2,
     "tools.md": 3,
+    "twilio.md": 3,
     "webrtc.md": 3,
 }
 """Page -> how many blocks of code it has, so that none is lost by a misspelt fence."""
