@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from voxwire import RealtimeAgent, RealtimeSession, tool
+from voxwire import RealtimeAgent, RealtimeSession, end_call, tool
 from voxwire.audio import CallbackSink, convert
 from voxwire.errors import ConfigError, ConnectError, ConnectionLost, ConnectTimeout, UserError, WireError
 from voxwire.protocol.formats import PCM16, PCMU, AudioFormat
-from voxwire.testing import response_events
+from voxwire.testing import check_sink, response_events
 from voxwire.transports.telephony.layer import TelephonyTransportLayer
 from voxwire.transports.telephony.providers import (
     ExotelRealtimeTransportLayer,
@@ -106,7 +106,7 @@ async def test_a_handoff_and_later_updates_leave_the_format_alone(bench: Any, ph
     await session.close()
 
 
-async def test_a_format_the_service_may_judge_is_passed_on(bench: Any, phone: Any) -> None:
+async def test_formats_that_do_not_exist(bench: Any, phone: Any) -> None:
     transport = bench.transport(phone)
     with pytest.raises(ConfigError, match="mp3"):
         await transport.connect(initial_session_config={"audio": {"input": {"format": "mp3"}}})
@@ -653,6 +653,62 @@ async def test_closing_twice_and_before_anything(bench: Any, phone: Any) -> None
     await transport.close()
     await transport.close()
     assert transport.status == "disconnected"
+
+
+async def test_a_tool_hangs_up_once_the_caller_has_heard_the_goodbye(bench: Any, phone: Any) -> None:
+    agent = RealtimeAgent("Ava", instructions="Be brief.", tools=[end_call()])
+    transport = bench.transport(phone)
+    session = RealtimeSession(agent, transport=transport)
+    service = await bench.connect(session.connect())
+    phone.start()
+    await service.respond(audio=bytes(1600), text="Goodbye.")
+    await service.respond(call=("end_call", "{}"), response_id="r2", item_id="i2")
+    await bench.until(lambda: len(phone.marks()) == 10)
+    await bench.settled(transport, service)
+    assert phone.closed == 0, "nobody knows yet that it was heard"
+    for mark in phone.marks():
+        phone.heard(mark)
+    await bench.until(lambda: phone.closed)
+    assert phone.of("clear") == []
+    await session.wait_closed()
+    await session.close()
+
+
+async def test_a_model_that_talks_for_minutes_is_read_no_faster_than_it_is_heard(bench: Any) -> None:
+    phone, transport, service = await bench.call()
+    transport._line.max_buffer_ms = 500
+    speech = bytes(index // 1600 % 251 for index in range(40_000))
+    await service.respond(audio=speech, text="A very long story.", piece_bytes=1600)
+    await bench.until(lambda: transport._link._held)
+    answered = 0
+    while len(phone.marks()) < 250:
+        marks = phone.marks()
+        for mark in marks[answered:]:
+            phone.heard(mark)
+        answered = len(marks)
+        transport._line.outgoing._model.clear(
+            asyncio.get_running_loop().time()
+        )  # played as fast as it is sent
+        transport._line._to_send.set()
+        await asyncio.sleep(0.001)
+    assert phone.audio() == speech
+    assert transport._line.outgoing.dropped_ms == 0
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_the_line_is_a_sink_like_any_other(bench: Any, phone: Any, started: bool) -> None:
+    lines: list[Any] = []
+
+    def make() -> Any:
+        line = bench.transport(phone)._line
+        if started:
+            line.outgoing.start(PCMU, 20, asyncio.get_running_loop().time())
+        lines.append(line)
+        return line
+
+    await check_sink(make, PCMU)
+    await check_sink(make, PCM16)
+    assert len(lines) == 2
 
 
 # -- options --------------------------------------------------------------------------------------------

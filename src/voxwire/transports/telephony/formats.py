@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ...errors import ConfigError
 from ...protocol.config import coerce_config
 from ...protocol.formats import PCM16, PCMU, AudioFormat, parse_format
 from ..base import ConfigLike
@@ -44,11 +43,7 @@ def suited(
 
 
 def _suited(value: object, wanted: AudioFormat) -> Any:
-    try:
-        chosen = parse_format(value)
-    except ConfigError:
-        return value  # the service's to judge
-    return wanted.to_wire() if chosen == PCM16 else value
+    return wanted.to_wire() if parse_format(value) == PCM16 else value
 
 
 def _child(value: Mapping[str, Any], name: str) -> dict[str, Any]:

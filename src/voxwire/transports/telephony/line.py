@@ -63,7 +63,7 @@ class PhoneLine:
         self.incoming = incoming
         self.call: CallStarted | None = None
         self.over = False
-        self._hung_up = False
+        self._closing: asyncio.Task[None] | None = None
         self.max_buffer_ms = outgoing.max_ms / 2
         self._socket = socket
         self._model_input = model_input
@@ -102,11 +102,13 @@ class PhoneLine:
 
     async def hang_up(self) -> None:
         """End the call's socket; idempotent, never raises."""
-        self._end()
+        if self._closing is None:
+            self._end()
+            self._closing = self._start(self._close())
+        await asyncio.shield(self._closing)  # whoever asks second waits as well
+
+    async def _close(self) -> None:
         await self.pause()
-        if self._hung_up:
-            return
-        self._hung_up = True
         with contextlib.suppress(Exception):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._socket.close_socket()
