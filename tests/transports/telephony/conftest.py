@@ -143,3 +143,8 @@ async def bench() -> AsyncIterator[Bench]:
 @pytest.fixture
 def phone() -> Phone:
     return Phone()
+
+
+@pytest.fixture
+def make_phone() -> type[Phone]:
+    return Phone

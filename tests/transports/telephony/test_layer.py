@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from voxwire import RealtimeAgent, RealtimeSession, end_call, tool
 from voxwire.audio import CallbackSink, convert
 from voxwire.errors import ConfigError, ConnectError, ConnectionLost, ConnectTimeout, UserError, WireError
 from voxwire.protocol.formats import PCM16, PCMU, AudioFormat
-from voxwire.testing import check_sink, response_events
+from voxwire.testing import check_sink, check_transport, response_events
 from voxwire.transports.telephony.layer import TelephonyTransportLayer
 from voxwire.transports.telephony.providers import (
     ExotelRealtimeTransportLayer,
@@ -709,6 +711,25 @@ async def test_the_line_is_a_sink_like_any_other(bench: Any, phone: Any, started
     await check_sink(make, PCMU)
     await check_sink(make, PCM16)
     assert len(lines) == 2
+
+
+async def test_the_promises_of_every_transport(bench: Any, make_phone: Any) -> None:
+    """With the call left open: a transport that hangs up serves one connection only."""
+
+    @asynccontextmanager
+    async def make() -> AsyncIterator[tuple[Any, dict[str, Any]]]:
+        async def greet() -> None:
+            while True:
+                await (await bench.server.accept(60)).greet()
+
+        greeting = asyncio.create_task(greet())
+        phone = make_phone()
+        phone.start()
+        yield bench.transport(phone, hang_up=False), {"initial_session_config": {"instructions": "Hi."}}
+        greeting.cancel()
+        await asyncio.wait([greeting])
+
+    await check_transport(make)
 
 
 # -- options --------------------------------------------------------------------------------------------
