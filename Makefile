@@ -9,6 +9,7 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP_INSTALL) --constraint constraints/dev.txt
 EVERY_EXTRA := aec,audio,cli,espeak,fast,libwebrtc,mcp,otel,server,webrtc
+BENCH_EXTRAS := aec,espeak,fast,libwebrtc,server,webrtc
 
 # Other people's clients, which our server is tested against; see tests/interop.
 INTEROP :=
@@ -56,7 +57,7 @@ constraints:
 	.venv-pins/bin/python -m pip freeze --exclude-editable > constraints/dev.txt
 	rm -rf .venv-pins
 	@sh scripts/make_venv.sh '$(PYTHON)' .venv-pins
-	.venv-pins/bin/python $(PIP_INSTALL) --editable '.[espeak,fast,server]' --group interop --group bench
+	.venv-pins/bin/python $(PIP_INSTALL) --editable '.[$(BENCH_EXTRAS)]' --group interop --group bench
 	.venv-pins/bin/python -m pip freeze --exclude-editable > constraints/interop.txt
 	rm -rf .venv-pins
 
@@ -89,7 +90,7 @@ clean:
 
 .venv-bench/.stamp: pyproject.toml constraints/interop.txt
 	@sh scripts/make_venv.sh '$(PYTHON)' .venv-bench
-	.venv-bench/bin/python $(PIP_INSTALL) --constraint constraints/interop.txt --editable '.[espeak,fast,server]' --group bench
+	.venv-bench/bin/python $(PIP_INSTALL) --constraint constraints/interop.txt --editable '.[$(BENCH_EXTRAS)]' --group bench
 	@touch $@
 
 tests/interop/node_modules/.stamp: tests/interop/package.json
