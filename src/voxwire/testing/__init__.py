@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         memory_ends,
         websocket_ends,
     )
+    from .fault_path import Faults, FaultyPath, is_media, is_rtp
+    from .faults import FaultyRelay
     from .pulse import PrivatePulse
     from .receiver import RecordingReceiver
     from .responses import response_events
@@ -32,6 +34,9 @@ __all__ = [
     "CarrierEnds",
     "CarrierPeer",
     "ConnectionSupersededError",
+    "Faults",
+    "FaultyPath",
+    "FaultyRelay",
     "IncompleteScenarioError",
     "PrivatePulse",
     "RecordedCall",
@@ -50,6 +55,8 @@ __all__ = [
     "check_sink",
     "check_source",
     "check_transport",
+    "is_media",
+    "is_rtp",
     "memory_ends",
     "response_events",
     "run_virtual",
@@ -60,6 +67,9 @@ _HOME = {
     "CarrierEnds": "conformance",
     "CarrierPeer": "conformance",
     "ConnectionSupersededError": "transport",
+    "Faults": "fault_path",
+    "FaultyPath": "fault_path",
+    "FaultyRelay": "faults",
     "IncompleteScenarioError": "script",
     "PrivatePulse": "pulse",
     "RecordedCall": "script",
@@ -78,6 +88,8 @@ _HOME = {
     "check_sink": "conformance",
     "check_source": "conformance",
     "check_transport": "conformance",
+    "is_media": "fault_path",
+    "is_rtp": "fault_path",
     "memory_ends": "conformance",
     "response_events": "responses",
     "run_virtual": "clock",
