@@ -13,9 +13,10 @@ out: the client's default), `seconds` (the most it may take), `frame_bytes` (20 
 `{"until": NAME, "times": N}`           wait for the Nth wire event, `audio`, `interrupted`, `error`, `disconnected`
 `{"pause_ms": N}`                       let that much time pass: the user is listening
 `{"wire": {...}}`                       send a wire event
+`{"interrupt": true}`, `{"mute": BOOL}`  call these methods of the session (JavaScript)
 ======================================  =====================================================================
 
-The lines: `connected`, `refused(message)`, `wire(event)`, `tool_start(agent, tool, arguments)`,
+The lines: `connected(call_id)`, `refused(message)`, `wire(event)`, `tool_start(agent, tool, arguments)`,
 `tool_end(agent, tool, output)`, `handoff(from, to)`, `interrupted(agent)`, `error(message)`, `disconnected`,
 `timeout(waiting)`, and last `end(agent, history, audio_bytes, tokens)`.
 """
@@ -142,6 +143,12 @@ class Report:
     def texts(self, role: str) -> list[str]:
         """What this role said, as the client's history has it."""
         return [item["text"] for item in self.end["history"] if item.get("role") == role]
+
+
+@pytest.fixture
+def new_report() -> Callable[..., Report]:
+    """`new_report(LINES)`."""
+    return Report
 
 
 async def _run_program(
