@@ -15,7 +15,7 @@ from .refusal import endpoint, refused, timed_out, unreachable
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAX_ANSWER_BYTES", "Answer", "Signalling", "post_offer"]
+__all__ = ["MAX_ANSWER_BYTES", "Answer", "Signalling", "call_id_in", "post_offer"]
 
 MAX_ANSWER_BYTES = 256 * 1024
 """A longer HTTP answer is not read to its end."""
@@ -72,7 +72,7 @@ def post_offer(client_settings: Mapping[str, Any] | None = None) -> Signalling:
         if not 200 <= status < 300:
             location = headers.get("Location") if 300 <= status < 400 else None
             raise refused(where, status, body, location)
-        return Answer(body.decode(errors="replace"), _call_id(headers.get("Location")))
+        return Answer(body.decode(errors="replace"), call_id_in(headers.get("Location")))
 
     return post
 
@@ -115,8 +115,8 @@ async def _exchange(
         return response.status_code, response.headers, bytes(body)
 
 
-def _call_id(location: str | None) -> str | None:
-    """The last part of `Location: /v1/realtime/calls/rtc_...`."""
+def call_id_in(location: str | None) -> str | None:
+    """The call's name in the answer to an offer: the last part of `Location: /v1/realtime/calls/rtc_...`."""
     if location is None:
         return None
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Literal, TypeAlias
 
+from ..carriers.browser_host import host_has
+from ..carriers.js import on_javascript
 from ..errors import UserError
 from ..protocol.engine import EngineOptions
 from ..transports.base import RealtimeTransportLayer
@@ -51,7 +53,9 @@ def choose_transport(
 
 
 def _best(url: str | None, *, holds_audio: bool) -> Literal["webrtc", "websocket"]:
-    """What serves best here. The place for a page's own WebRTC, once there is a transport for Pyodide."""
+    """What serves best here: in a page its browser's WebRTC, elsewhere that of the extra `webrtc`."""
     if holds_audio or (url is not None and url.startswith(("ws:", "wss:"))):
         return "websocket"
+    if on_javascript():
+        return "webrtc" if host_has("RTCPeerConnection") else "websocket"
     return "webrtc" if find_spec("aiortc") is not None else "websocket"

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from ..audio.base import AudioSink, AudioSource
 from ..carriers.base import Carrier, CarrierClosed, CarrierFactory, CarrierRequest
+from ..carriers.js import on_javascript
 from ..errors import ConnectError, UserError, VoxwireError
 from ..protocol import wire
 from ..protocol.codec import Codec
@@ -24,6 +25,7 @@ from .default_audio import DEFAULT, DefaultAudio, EchoCancellation, Given, open_
 from .endpoint import calls_endpoint, calls_url, is_loopback
 from .link import Link
 from .media import MediaTransport
+from .page import PageDevices, check_page_key, page_devices
 
 __all__ = ["DEFAULT", "OpenAIRealtimeWebRTC"]
 
@@ -37,6 +39,9 @@ class OpenAIRealtimeWebRTC(MediaTransport):
     The service plays the audio itself, in real time, and truncates what is interrupted. `audio` tells it all the same
     (24 kHz PCM16, as it is played). It cannot be held back until guardrails have passed.
 
+    Under Pyodide in a web page the browser does it all: its WebRTC, its microphone with echo cancellation, its
+    loudspeaker. Sources and sinks of Python's cannot be used there.
+
     Args:
         base_url: where the call is made; an embedded or compatible server's address may be that of its API
             (`http://127.0.0.1:8089/v1`) or of its WebSocket.
@@ -46,8 +51,9 @@ class OpenAIRealtimeWebRTC(MediaTransport):
         audio_input: where the user's audio comes from. By default the machine's microphone, opened for the time of
             the connection. None: nowhere, call `send_audio`.
         audio_output: where the agent's audio goes, beside the `audio` event. By default the machine's loudspeaker.
-        media_stream: an aiortc audio track, in place of `audio_input`; it stays yours and is not stopped.
-        audio_element: another name for `audio_output`, as the JavaScript SDK has it.
+        media_stream: an aiortc audio track, in place of `audio_input`; it stays yours and is not stopped. In a page,
+            a MediaStream.
+        audio_element: another name for `audio_output`, as the JavaScript SDK has it. In a page, an audio element of it.
         change_peer_connection: called with the library's own connection before the offer is made, and may return another.
         use_insecure_api_key: allow a standard key in a web page; without meaning elsewhere.
         ice_servers: STUN and TURN servers; none by default.
@@ -96,7 +102,19 @@ class OpenAIRealtimeWebRTC(MediaTransport):
     ) -> None:
         source = _one_of("audio_input", audio_input, "media_stream", media_stream)
         sink = _one_of("audio_output", audio_output, "audio_element", audio_element)
-        if media_stream is not None:
+        self._page: PageDevices | None = None
+        if carrier is None and on_javascript():
+            self._page = page_devices(
+                audio_input=audio_input,
+                audio_output=audio_output,
+                media_stream=media_stream,
+                audio_element=audio_element,
+                echo_cancellation=echo_cancellation,
+                backend=backend,
+                proxy=proxy,
+            )
+            source = sink = None
+        elif media_stream is not None:
             source = _TrackSource(media_stream)
         limits = options or EngineOptions(
             configure_timeout=configure_timeout, configure_required=configure_required
@@ -222,6 +240,7 @@ class OpenAIRealtimeWebRTC(MediaTransport):
         address = url or self.base_url
         if key is None and address is None:
             key = os.environ.get("OPENAI_API_KEY")
+        check_page_key(key, self._headers, allowed=self.use_insecure_api_key)
         target = calls_endpoint(address, key=key, headers=self._headers)
         self._loopback = is_loopback(target.url)
         # An ephemeral key stands for a session that was described when the key was made.
@@ -238,6 +257,8 @@ class OpenAIRealtimeWebRTC(MediaTransport):
         )
 
     def _webrtc(self) -> Carrier:
+        if self._page is not None:
+            return self._page.carrier(self._rtc_options, self.change_peer_connection)
         from ..carriers.signalling import post_offer
         from ..carriers.webrtc import WebRTCCarrier
 

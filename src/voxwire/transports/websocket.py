@@ -8,6 +8,8 @@ from typing import Any
 
 from ..audio.base import AudioSink, AudioSource
 from ..carriers.base import Carrier, CarrierFactory, CarrierRequest
+from ..carriers.browser_host import host_has
+from ..carriers.js import on_javascript
 from ..protocol import wire
 from ..protocol.codec import Codec
 from ..protocol.config import DEFAULT_MODEL
@@ -15,11 +17,20 @@ from ..protocol.engine import EngineOptions
 from .base import ApiKey, ConfigLike
 from .endpoint import endpoint
 from .openai import OpenAIRealtimeBase
+from .page import check_page_key
 
 __all__ = ["OpenAIRealtimeWebSocket"]
 
 
 def _websocket() -> Carrier:
+    if host_has("WebSocketPair"):
+        from ..carriers.workers import WorkersCarrier
+
+        return WorkersCarrier()
+    if on_javascript():
+        from ..carriers.browser import BrowserWebSocketCarrier
+
+        return BrowserWebSocketCarrier()
     from ..carriers.websocket import WebSocketCarrier
 
     return WebSocketCarrier()
@@ -37,7 +48,8 @@ class OpenAIRealtimeWebSocket(OpenAIRealtimeBase):
         model: the model's name.
         headers: sent with the upgrade; `Authorization` or `api-key` in here replace `api_key`.
         use_insecure_api_key: allow a standard key in a web page; without meaning elsewhere.
-        connect: makes the carrier; the default is one on the `websockets` library.
+        connect: makes the carrier; the default is one on the `websockets` library, and under Pyodide one on the
+            host's own WebSocket: in a page, where the key goes into a sub-protocol, and in a Cloudflare Worker.
         proxy: True takes the environment's (`HTTPS_PROXY`, `NO_PROXY`), None uses none.
         open_timeout: for the connection to open, s. close_timeout: for it to close, s.
         configure_timeout: for `session.created` and the echo of the first configuration, s.
@@ -94,6 +106,7 @@ class OpenAIRealtimeWebSocket(OpenAIRealtimeBase):
         address = url or self.url
         if key is None and address is None:
             key = os.environ.get("OPENAI_API_KEY")
+        check_page_key(key, self._headers, allowed=self.use_insecure_api_key)
         target = endpoint(url=address, key=key, model=model, call_id=call_id, headers=self._headers)
         return CarrierRequest(
             target.url,
