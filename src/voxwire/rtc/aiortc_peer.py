@@ -210,6 +210,8 @@ class AiortcPeer(BasePeer):
         now = self._loop.time()
         self._seam.heard = now
         self._liveness = Liveness(self._options.disconnected_after, now)
+        if self._pc.sctp is not None:
+            self._seam.take_channel(self._pc.sctp, self._fail)
         self._stop_ticks = Ticker.of_loop().add(self._tick)
         self._change("connected")
 
@@ -237,6 +239,7 @@ class AiortcPeer(BasePeer):
         packet = audio.tick(due)
         if packet is not None:
             seam.send_rtp(packet)
+        seam.tick()
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
             self._look_around(seam, audio, self._loop.time())
@@ -281,6 +284,9 @@ class AiortcPeer(BasePeer):
             self._channel_closed()
 
     def _write(self, text: str) -> None:
+        if self._channel.readyState != "open":  # "closing": the peer has gone, and we are told in a moment
+            self._reason = self._reason or "the peer is closing it"
+            raise self._not_open()
         self._channel.send(text)
 
     def _unsent_bytes(self) -> int:
