@@ -1,8 +1,9 @@
 # Everything lives in .venv; a stamp in there says what was installed last, so a second run starts at once.
-#   make demo [ARGS='--text "hello"']    make test [TESTS=tests/protocol]    make lint    make docs    make bench
+#   make demo [TRANSPORT=websocket] [ARGS='--text "hello"']    make test [TESTS=tests/protocol]    make lint    make docs    make bench
 
 PYTHON ?= python3
 ARGS ?=
+TRANSPORT ?=
 TESTS ?=
 
 BIN := .venv/bin
@@ -23,7 +24,7 @@ endif
 .PHONY: demo test lint docs bench format constraints clean
 
 demo: .venv/.stamp-demo
-	$(BIN)/voxwire demo $(ARGS)
+	$(BIN)/voxwire demo $(if $(TRANSPORT),--transport $(TRANSPORT)) $(ARGS)
 
 # A part of the tests (TESTS=...) cannot reach the coverage floors, so they are only checked for all of them.
 test: .venv/.stamp-test $(INTEROP)
@@ -67,7 +68,7 @@ clean:
 	find src tests scripts bench fuzz examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 .venv/.stamp-demo: .venv/.stamp-venv pyproject.toml constraints/dev.txt
-	$(INSTALL) --editable '.[server,espeak]'
+	$(INSTALL) --editable '.[server,espeak,webrtc]'
 	@touch $@
 
 .venv/.stamp-test: .venv/.stamp-venv pyproject.toml constraints/dev.txt

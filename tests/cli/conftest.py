@@ -17,7 +17,10 @@ from voxwire import RealtimeAgent
 from voxwire.cli.demo_agents import book_table, get_weather
 from voxwire.protocol.formats import PCM16
 from voxwire.protocol.items import MessageItem, OutputAudio
-from voxwire.protocol.server_events import ConversationItemInputAudioTranscriptionCompletedEvent
+from voxwire.protocol.server_events import (
+    ConversationItemInputAudioTranscriptionCompletedEvent,
+    ConversationItemTruncatedEvent,
+)
 from voxwire.protocol.transport_events import (
     AudioEvent,
     AudioInterrupted,
@@ -106,6 +109,8 @@ class Play:
     def interrupt(self, item: str, cut_ms: int, heard: str, full: str, at: float) -> None:
         self.take(AudioInterrupted((ItemTruncation(item, 0, cut_ms),)), at)
         self.take(AudioStopped(interrupted=True), at)
+        cut = ConversationItemTruncatedEvent(item_id=item, content_index=0, audio_end_ms=cut_ms)
+        self.take(cut, at + 5)
         part = OutputAudio(transcript=heard, full_transcript=full, heard_ms=cut_ms)
         self.take(HistoryUpdated((MessageItem(item, "assistant", (part,)),)), at)
 
@@ -142,6 +147,7 @@ def whole_play(play: Play) -> Play:
 class Held:
     """A demo that was held: its exit status, what it printed and its folder."""
 
+    wire: str
     status: int
     output: str
     errors: str
@@ -153,13 +159,37 @@ class Held:
         return found
 
 
+WIRES = ("webrtc", "websocket")
+
+
 @pytest.fixture(scope="session")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
-    """`voxwire demo`, once for all tests: it takes the time that the conversation takes."""
-    folder = tmp_path_factory.mktemp("demo") / "demo-out"
-    command = [sys.executable, "-m", "voxwire", "demo", "--plain", "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=115, check=False)
-    return Held(done.returncode, done.stdout, done.stderr, folder)
+def all_held(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Held]:
+    """`voxwire demo` on every transport, once for all tests and at the same time: it takes as long as people talk."""
+    folders = {wire: tmp_path_factory.mktemp(wire) / "demo-out" for wire in WIRES}
+    command = [sys.executable, "-m", "voxwire", "demo", "--plain"]
+    running = {
+        wire: subprocess.Popen(
+            [*command, "--transport", wire, "--out", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for wire, folder in folders.items()
+    }
+    try:
+        ended = {wire: process.communicate(timeout=115) for wire, process in running.items()}
+    finally:
+        for process in running.values():
+            process.kill()
+    return {
+        wire: Held(wire, running[wire].returncode, *ended[wire], folder) for wire, folder in folders.items()
+    }
+
+
+@pytest.fixture(scope="session", params=WIRES)
+def held(request: pytest.FixtureRequest, all_held: dict[str, Held]) -> Held:
+    """One of them."""
+    return all_held[request.param]
 
 
 @pytest.fixture

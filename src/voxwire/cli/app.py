@@ -38,6 +38,13 @@ def _root(
 
 _Texts: TypeAlias = list[str] | None
 _Paths: TypeAlias = list[Path] | None
+_Transport: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="webrtc or websocket. Default: webrtc where it is installed, unless the URL says ws(s)://.",
+        metavar="NAME",
+    ),
+]
 
 
 @app.command()
@@ -60,6 +67,7 @@ def demo(
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Its model.")] = None,
+    transport: _Transport = None,
     out: Annotated[Path, typer.Option(help="Folder for recording, log and report.")] = Path("demo-out"),
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False,
     max_seconds: Annotated[float, typer.Option(min=1, help="Give up after this long.")] = 180.0,
@@ -78,6 +86,7 @@ def demo(
         url=url,
         api_key=api_key,
         model=model,
+        transport=transport,
         out=out,
         plain=plain,
         max_seconds=max_seconds,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from ..agent import RealtimeAgent
 from ..audio.live_sources import SequenceSource
 from ..audio.paced_sink import PacedSink
 from ..audio.peaks import Outline
-from ..protocol.config import DEFAULT_MODEL, AudioConfig, AudioInput, ServerVad, SessionConfig, Transcription
 from ..protocol.redaction import Redaction
 from ..protocol.transport_events import ErrorEvent
 from ..protocol.usage import Usage
@@ -22,36 +20,16 @@ from ..recording.recorder import Recorder
 from ..recording.timeline import Timeline
 from ..session.events import SESSION_EVENTS
 from ..session.session import RealtimeSession
-from ..transports.websocket import OpenAIRealtimeWebSocket
 from .dialogue import Line
 from .director import Director, Stalled, Watch
 from .narration import Entry, Narrator, partial
+from .place import Place, make_config, open_service, open_transport
 from .views import View, make_view
 
-__all__ = ["Outcome", "Place", "hold"]
+__all__ = ["Outcome", "hold"]
 
 REFRESH_SECONDS = 1 / 12
 _USER_TEXT = "conversation.item.input_audio_transcription.completed"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the conversation takes place.
-
-    Attributes:
-        url: a server's address; None for the embedded server, or OpenAI's if there is a key.
-        transcription_model: who transcribes the user.
-    """
-
-    url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    model: str | None = None
-    transcription_model: str = "gpt-4o-mini-transcribe"
-
-    @property
-    def embedded(self) -> bool:
-        """Whether a server has to be started."""
-        return self.url is None and self.api_key is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,62 +72,34 @@ async def hold(
         OSError: a file cannot be written.
     """
     async with AsyncExitStack() as stack:
-        url, key = await stack.enter_async_context(_service(place))
+        url, key = await stack.enter_async_context(open_service(place))
         timeline = Timeline(agent.name)
         source = SequenceSource()
         speaker = PacedSink()
-        transport = OpenAIRealtimeWebSocket(
-            url=url,
-            api_key=key,
-            proxy=None if place.embedded else True,
-            audio_input=source,
-            audio_output=speaker,
-            model=place.model or DEFAULT_MODEL,
+        transport = open_transport(place, url, key, source, speaker)
+        session = RealtimeSession(
+            agent, transport=transport, config=make_config(place, prompt=prompt), context={}
         )
-        session = RealtimeSession(agent, transport=transport, config=_config(place, prompt), context={})
         stack.push_async_callback(speaker.close)
         stack.push_async_callback(source.close)
         redaction = Redaction(secrets=(key,) if key else ())
         recorder = Recorder(session, folder, report=False, redaction=redaction, timeline=timeline)
         await stack.enter_async_context(recorder)
         now = recorder.now_ms
-        view = make_view(plain=plain, partial=lambda: partial(timeline, now()), now=now)
+        live = place.wire == "webrtc"
+        view = make_view(plain=plain, partial=lambda: partial(timeline, now(), live=live), now=now)
         stage = _Stage(session, source, timeline, view, now)
         stopped, by_user = await stage.play(lines, max_seconds)
         await recorder.close()
         return Outcome(
             timeline,
             session.usage,
-            url or "wss://api.openai.com/v1/realtime",
+            place.address(url),
             transport.model,
             stopped,
             by_user,
             recorder.outlines(),
         )
-
-
-@asynccontextmanager
-async def _service(place: Place) -> AsyncGenerator[tuple[str | None, str | None]]:
-    """The address and the key of the service; starts the embedded one if it is that."""
-    if not place.embedded:
-        yield place.url, place.api_key
-        return
-    from ..server.serve import EmbeddedServer
-
-    async with EmbeddedServer(api_keys=[f"sk-{secrets.token_urlsafe(16)}"]) as server:
-        yield server.url, server.api_key
-
-
-def _config(place: Place, prompt: str) -> SessionConfig:
-    words: dict[str, Any] = {"prompt": prompt} if prompt else {}
-    return SessionConfig(
-        audio=AudioConfig(
-            input=AudioInput(
-                transcription=Transcription(model=place.transcription_model, language="en", **words),
-                turn_detection=ServerVad(create_response=True, interrupt_response=True),
-            )
-        )
-    )
 
 
 class _Stage:

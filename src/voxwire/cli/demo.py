@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ..audio.wav import read_wav
 from ..errors import ConfigError
 from ..recording.facts import Check, RecordingFacts, recording_facts
 from ..recording.report import Report, render
 from .checks import check_all
-from .conversation import Outcome, Place, hold
+from .conversation import Outcome, hold
 from .demo_agents import make_agents
 from .dialogue import Line, built_in, built_in_prompt, own_questions
+from .place import Place, choose_wire, key_for
 from .summary import summary_json
 
-__all__ = ["DemoOptions", "key_for", "poor_speech", "run"]
+__all__ = ["DemoOptions", "poor_speech", "run"]
 
 INTERRUPTED = 130
 MOST_DETAIL = 100
@@ -34,6 +33,7 @@ class DemoOptions:
     url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     model: str | None = None
+    transport: str | None = None
     out: Path = Path("demo-out")
     plain: bool = False
     max_seconds: float = 180.0
@@ -58,7 +58,12 @@ def run(options: DemoOptions) -> int:
     """
     lines = _lines(options)
     files = _files(options.out)
-    place = Place(options.url, key_for(options), options.model)
+    place = Place(
+        options.url,
+        key_for(options.url, options.api_key),
+        options.model,
+        wire=choose_wire(options.transport, options.url),
+    )
     own = bool(options.audio or options.text)
     if place.embedded:
         for warning in poor_speech():
@@ -98,15 +103,6 @@ def _lines(options: DemoOptions) -> list[Line]:
         except OSError as error:
             raise ConfigError(f"--audio {path} cannot be read: {error.strerror or error}") from error
     return own_questions(options.audio, options.text) or built_in()
-
-
-def key_for(options: DemoOptions) -> str | None:
-    """The key given; for OpenAI's own address the usual environment variable will do."""
-    if options.api_key is None and options.url is not None:
-        host = urlsplit(options.url).hostname or ""
-        if host == "api.openai.com":
-            return os.environ.get("OPENAI_API_KEY")
-    return options.api_key
 
 
 def _files(folder: Path) -> _Files:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..protocol.server_events import ConversationItemInputAudioTranscriptionCompletedEvent
 from ..protocol.transport_events import (
+    AudioEvent,
     AudioInterrupted,
     AudioStarted,
     AudioStopped,
@@ -23,6 +24,12 @@ from ..recording.words import call_text
 from ..session.events import AgentHandoff, AgentToolEnd
 
 __all__ = ["Entry", "Narrator", "Partial", "partial"]
+
+MS_PER_CHARACTER = 65.0
+"""How long a character is spoken, until a voice has said something."""
+TELLING = 20
+"""A reply with fewer characters says little about the pace of the voice."""
+RECENT_TURNS = 4
 
 Kind = Literal["user", "agent", "tool", "handoff", "interruption", "latency", "error", "info"]
 
@@ -77,7 +84,7 @@ class Narrator:
         match event:
             case ConversationItemInputAudioTranscriptionCompletedEvent(transcript=text):
                 yield Entry(at, "user", "You", text.strip() or "(nothing was understood)")
-            case AudioStarted():
+            case AudioStarted() | AudioEvent():  # over WebRTC the first frames may come before their name
                 yield from self._latency(at)
             case AudioStopped() | TurnDone() | HistoryUpdated():
                 yield from self._replies(at)
@@ -133,8 +140,12 @@ def _spoken(reply: Reply, at: float) -> Entry:
     )
 
 
-def partial(timeline: Timeline, now: float) -> Partial:
-    """What is being said at `now`."""
+def partial(timeline: Timeline, now: float, *, live: bool = False) -> Partial:
+    """What is being said at `now`.
+
+    Args:
+        live: audio comes as it is heard (WebRTC), so that its length says nothing of what is still to come.
+    """
     turn = timeline.current
     if turn is None:
         return Partial("connected", "", "", "", "")
@@ -142,7 +153,8 @@ def partial(timeline: Timeline, now: float) -> Partial:
     speaking = turn.end_ms is None
     if reply is not None:
         begin = reply.heard_from_ms or 0.0
-        share = min(1.0, (now - begin) / reply.audio_ms) if reply.audio_ms else 0.0
+        length = max(reply.audio_ms, _pace(timeline) * len(reply.text)) if live else reply.audio_ms
+        share = min(1.0, (now - begin) / length) if length else 0.0
         at = _word_end(reply.text, round(share * len(reply.text)))
         state = f"you talk over {reply.agent}" if speaking else f"{reply.agent} speaks"
         user = turn.recognised if speaking else ""
@@ -150,6 +162,15 @@ def partial(timeline: Timeline, now: float) -> Partial:
     open_user = turn.recognised if turn.recognised_ms is None else ""
     state = "you speak" if speaking else "quiet" if timeline.settled else f"{timeline.agent} thinks"
     return Partial(state, open_user, "", "", "")
+
+
+def _pace(timeline: Timeline) -> float:
+    """How long a character was spoken in what was last said in full, ms."""
+    for turn in reversed(timeline.turns[-RECENT_TURNS:]):
+        for reply in reversed(turn.replies):
+            if reply.over and not reply.cut and len(reply.text) >= TELLING:
+                return reply.audio_ms / len(reply.text)
+    return MS_PER_CHARACTER
 
 
 def _word_end(text: str, at: int) -> int:

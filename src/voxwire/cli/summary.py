@@ -33,6 +33,7 @@ def summary_json(report: Report, usage: Usage, *, stopped: str | None) -> str:
                 "at_ms": cut.at_ms,
                 "agent": cut.reply.agent,
                 "cut_ms": cut.cut_ms,
+                "service_ms": cut.service_ms,
                 "reaction_ms": cut.reaction_ms,
                 "heard": cut.reply.heard_text,
                 "generated": cut.reply.text,

@@ -139,6 +139,7 @@ class Recorder:
         for name, listener in (
             ("error", self._error),
             (USER_TEXT, self._tell),
+            ("conversation.item.truncated", self._tell),
             ("sent", self._sent),
             ("audio_sent", self._audio_sent),
             ("*", self._received),

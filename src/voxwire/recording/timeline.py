@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..protocol.items import MessageItem, OutputAudio, RealtimeItem
-from ..protocol.server_events import ConversationItemInputAudioTranscriptionCompletedEvent
+from ..protocol.server_events import (
+    ConversationItemInputAudioTranscriptionCompletedEvent,
+    ConversationItemTruncatedEvent,
+)
 from ..protocol.transport_events import (
     AudioEvent,
     AudioInterrupted,
@@ -126,6 +129,7 @@ class Timeline:
             AudioStopped: lambda _, at: self._silent(at),
             ConnectionChange: self._connection_changed,
             ConversationItemInputAudioTranscriptionCompletedEvent: self._user_text,
+            ConversationItemTruncatedEvent: self._truncated,
             HistoryUpdated: lambda event, _: self._remember(event),
             ErrorEvent: lambda event, at: self._failed(event.error, at),
             TextDelta: self._agent_text,
@@ -247,6 +251,12 @@ class Timeline:
             reaction = at - turn.begin_ms if turn is not None and speaking else None
             self.interruptions.append(Interruption(at, reply, truncation.audio_end_ms, reaction))
         self._silent(at)
+
+    def _truncated(self, event: ConversationItemTruncatedEvent, _at: float) -> None:
+        """Where the service cut it: what it was told, or what it knows itself where it plays the audio (WebRTC)."""
+        for cut in self.interruptions:
+            if cut.reply.item_id == event.item_id:
+                cut.service_ms = event.audio_end_ms
 
     # -- what the agent did ------------------------------------------------------------------------
 

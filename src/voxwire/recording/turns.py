@@ -46,14 +46,16 @@ class Interruption:
     Attributes:
         at_ms: when the speaker fell silent.
         reply: what was cut.
-        cut_ms: where it was cut, ms of its audio, as told to the service.
+        cut_ms: where it was cut, ms of its audio, as found here.
         reaction_ms: from the user's first sample to silence; None if nobody was speaking.
+        service_ms: where the service says it was cut, ms; None until it does.
     """
 
     at_ms: float
     reply: Reply
     cut_ms: int
     reaction_ms: float | None
+    service_ms: int | None = None
 
 
 @dataclass(slots=True)

@@ -140,14 +140,14 @@ class RtcCaller:
 
 def _send_shortened(peer: RtcPeer, event: dict[str, Any], problem: UserError) -> None:
     """What fits of an event that does not: an item goes without its audio, others are replaced by an error."""
-    if _leave_audio_out(event):
-        try:
-            peer.send(json.dumps(event))
-            return
-        except UserError as exc:
-            problem = exc
-    logger.warning("an event did not fit on a data channel: %s", problem)
-    peer.send(_too_long(event, str(problem)))
+    shorter = json.dumps(event) if _leave_audio_out(event) else None
+    try:
+        if shorter is None:
+            raise problem
+        peer.send(shorter)
+    except UserError as exc:
+        logger.warning("an event did not fit on a data channel: %s", exc)
+        peer.send(_too_long(event, str(exc)))
 
 
 def _leave_audio_out(event: dict[str, Any]) -> bool:
