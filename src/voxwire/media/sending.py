@@ -137,6 +137,28 @@ class MediaSender:
         self._timestamp = self._timestamp + self._clock_step & 0xFFFF_FFFF
         return packet
 
+    def insert(
+        self, now: float, payload_type: int, payload: bytes, *, timestamp: int, marker: bool = False
+    ) -> bytes:
+        """A packet of another kind in the same stream, in place of this tick's audio, which waits.
+
+        Telephone events (RFC 4733 section 2.5.1.1): they keep the timestamp at which they began.
+        """
+        self._follow_clock(now)
+        packet = pack_rtp(payload_type, self._sequence, timestamp, self.ssrc, payload, marker=marker)
+        self._sequence = self._sequence + 1 & 0xFFFF
+        self.packets += 1
+        self.octets += len(payload)
+        self._talking, self._skipped = False, True
+        self._timestamp = self._timestamp + self._clock_step & 0xFFFF_FFFF
+        return packet
+
+    def take(self) -> bytes:
+        """The audio that has not been given out, for another sender; none of it is left here."""
+        rest = bytes(memoryview(self._queue)[self._read :])
+        self.clear()
+        return rest
+
     def _follow_clock(self, now: float) -> None:
         if self._due is not None:
             missed = round((now - self._due) / _FRAME)

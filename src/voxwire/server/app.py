@@ -40,7 +40,8 @@ def create_app(options: ServerOptions | None = None, **settings: Any) -> Starlet
     `/openai/v1/realtime` and `/openai/realtime`, and the calls below the former.
 
     A mounted application does not see the outer one's end: call `await service_of(app).close()`
-    there, or components that were made by name (processes, models) live as long as the process.
+    there, or components that were made by name (processes, models) live as long as the process. It does not see
+    its beginning either: a phone line needs `await service_of(app).start()`.
 
     Args:
         options: the options, or
@@ -60,6 +61,7 @@ def create_app(options: ServerOptions | None = None, **settings: Any) -> Starlet
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
         try:
+            await service.start()
             yield
         finally:
             await service.close()

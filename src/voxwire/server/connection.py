@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -152,6 +153,11 @@ class Connection:
     def end(self, code: int, reason: str) -> None:
         """End the session with a WebSocket close code, once what was sent is out; idempotent."""
         self._finish(Close(code, reason))
+
+    def press(self, key: str) -> None:
+        """The caller pressed a key of the telephone."""
+        if not self._over.is_set():
+            self._perform(self._engine.press(key, time.time()))
 
     def shut_down(self, reason: str) -> None:
         """End the session with close code 1001."""

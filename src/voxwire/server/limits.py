@@ -28,6 +28,12 @@ class Limits:
         sidebands: clients of a call besides its caller (HTTP 429, `too_many_sidebands`).
         call_body_bytes: SDP offer and session of a new call together (HTTP 413).
         call_connect_seconds: time from the answer until the caller is connected.
+        ring_seconds: time in which an incoming call by SIP must be accepted (480).
+        media_silent_seconds: time without any audio from the caller of a call by SIP; then it ends.
+        sip_message_bytes: one SIP message.
+        sip_dialogs: calls by SIP, those that ring or end among them (503).
+        sip_invites_per_second: of one source (503).
+        sip_connections: over TCP; one more is closed.
         playout_ms: audio that a response may be ahead of what a call has played.
         session_seconds: length of a session (`session_expired`, close code 1001).
         idle_seconds: time without any client event (`session_idle`, close code 1001).
@@ -55,6 +61,12 @@ class Limits:
     sidebands: int = 8
     call_body_bytes: int = 256 * 1024
     call_connect_seconds: float = 30
+    ring_seconds: float = 60
+    media_silent_seconds: float = 120
+    sip_message_bytes: int = 65_535
+    sip_dialogs: int = 200
+    sip_invites_per_second: float = 20
+    sip_connections: int = 100
     playout_ms: float = 30_000
     session_seconds: float = 60 * 60
     idle_seconds: float = 30 * 60

@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, get_args
+from urllib.parse import urlsplit
 
+from ..calls.signatures import Secrets, read_secrets
 from ..errors import ConfigError
 from ..rtc import Backend
 from ..rtc.base import IceServer, RtcPeerFactory
@@ -17,8 +19,10 @@ from .limits import Limits
 from .mcp import AllowList
 from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetector
 
-__all__ = ["DetectorFactory", "ServerOptions"]
+__all__ = ["DetectorFactory", "ServerOptions", "split_address"]
 
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d{1,5}))?")
+_SIP_USER = re.compile(r"[^\s\"\\:@<>]+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+|null")
 
 DetectorFactory: TypeAlias = Callable[[], VoiceActivityDetector]
@@ -51,6 +55,12 @@ class ServerOptions:
         udp_ports: first and last local UDP port for calls; None takes any.
         rtc_backend: what makes peer connections: "aiortc", "wrtc", a factory, or None for the best that
             is installed. Calls over WebRTC need the extra `webrtc`.
+        sip: `HOST:PORT` of the phone line (UDP and TCP), HOST being an IP address; None has none.
+        sip_users: name to password of those who may call (digest authentication); with none, everyone who
+            reaches the port may.
+        webhook: URL that is told of incoming calls by SIP (`realtime.call.incoming`), which then wait for
+            `.../accept`; None accepts every call with a default session.
+        webhook_secret: signs it: `whsec_...`, or raw bytes.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -70,6 +80,10 @@ class ServerOptions:
     public_address: str | None = None
     udp_ports: tuple[int, int] | None = None
     rtc_backend: str | RtcPeerFactory | None = None
+    sip: str | None = None
+    sip_users: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    webhook: str | None = None
+    webhook_secret: Secrets | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.api_keys, str):
@@ -86,6 +100,7 @@ class ServerOptions:
         if not self.voice:
             raise ConfigError("voice must not be empty")
         self._check_calls()
+        self._check_phone()
 
     def _check_calls(self) -> None:
         if isinstance(self.cors_origins, str):
@@ -112,3 +127,34 @@ class ServerOptions:
             raise ConfigError(
                 f"rtc_backend {self.rtc_backend!r} is unknown; choose one of {', '.join(get_args(Backend))}"
             )
+
+    def _check_phone(self) -> None:
+        if self.sip is not None:
+            split_address(self.sip)
+        elif self.webhook is not None or self.sip_users:
+            raise ConfigError("webhook and sip_users are for calls by SIP: set sip as well")
+        for name, password in self.sip_users.items():
+            if not name or not password or not _SIP_USER.fullmatch(name):
+                raise ConfigError(f"sip_users: {name!r} must be a plain name with a password")
+        if (self.webhook is None) != (self.webhook_secret is None):
+            raise ConfigError("webhook and webhook_secret belong together: one was given without the other")
+        if self.webhook is not None:
+            if urlsplit(self.webhook).scheme not in ("http", "https") or not urlsplit(self.webhook).netloc:
+                raise ConfigError(f"webhook must be an http:// or https:// URL, not {self.webhook!r}")
+            read_secrets(self.webhook_secret or "")
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, `[V6]:PORT` or a host alone (port 5060) as host and port.
+
+    Raises:
+        ConfigError: the host is no IP address, or the port is none.
+    """
+    found = _ADDRESS.fullmatch(text)
+    port = int(found["port"] or 5060) if found else -1
+    try:
+        if found is None or port > 65535:
+            raise ValueError(text)
+        return str(ipaddress.ip_address(found["v6"] or found["host"])), port
+    except ValueError:
+        raise ConfigError(f"sip must be IP:PORT, for example 127.0.0.1:5060, not {text!r}") from None

@@ -74,6 +74,13 @@ class EmbeddedServer:
         return f"http://{self._authority}/v1"
 
     @property
+    def sip_address(self) -> str:
+        """`HOST:PORT` of the phone line."""
+        if self.service.phone is None:
+            raise UserError("the server has no phone line; set sip='127.0.0.1:5060'")
+        return self.service.phone.address
+
+    @property
     def api_key(self) -> str:
         """A key that opens it; any will do if it is open."""
         return self.options.api_keys[0] if self.options.api_keys else "sk-local"
@@ -106,6 +113,11 @@ class EmbeddedServer:
                 await self._task
                 raise UserError("the server ended before it had started; see its log")
             await asyncio.sleep(0.005)
+        try:
+            await self.service.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

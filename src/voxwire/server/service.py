@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..rtc.base import RtcOptions, RtcPeerFactory
 from .auth import ClientSecrets, Keys, Refusal
@@ -24,6 +24,9 @@ from .options import DetectorFactory, ServerOptions
 from .rtc_call import RtcCall, answer_offer, find_factory
 from .rtc_caller import RtcCaller
 from .speech.base import Responder, SpeechHints, Synthesizer, Transcriber
+
+if TYPE_CHECKING:
+    from .sip.line import PhoneLine
 
 __all__ = ["RealtimeService"]
 
@@ -70,6 +73,8 @@ class RealtimeService:
         self._components: _Components | None = None
         self._connections: set[Connection] = set()
         self.calls = Calls(self.limits)
+        self.phone: PhoneLine | None = None
+        """The phone line, if the options ask for one and it was started."""
         self._closed = False
         self._admitted = 0
         self._empty = asyncio.Event()
@@ -211,9 +216,14 @@ class RealtimeService:
             played=played,
         )
 
-    def _connection(
+    def new_id(self, prefix: str) -> str:
+        """An identifier as the service has them."""
+        return _new_id(prefix)
+
+    def connection(
         self, engine: ServerEngine, socket: Socket | None, media: MediaPlane | None = None
     ) -> Connection:
+        """A session of this engine, not begun."""
         options = self.options
         return Connection(
             engine, socket, self._speech(), self.limits, options.pace, mcp=self._mcp_servers, media=media
@@ -221,7 +231,7 @@ class RealtimeService:
 
     async def serve(self, engine: ServerEngine, socket: Socket) -> None:
         """Run a session on a socket until it ends."""
-        connection = self._connection(engine, socket)
+        connection = self.connection(engine, socket)
         self._connections.add(connection)
         if self._closed:  # since the handshake began
             connection.shut_down(GOODBYE)
@@ -276,7 +286,7 @@ class RealtimeService:
                 factory, self._rtc_options(loopback=loopback), caller, offer
             )
             try:
-                connection = self._connection(engine, caller if has_channel else None, caller.media)
+                connection = self.connection(engine, caller if has_channel else None, caller.media)
             except BaseException:
                 await peer.close()
                 raise
@@ -297,9 +307,25 @@ class RealtimeService:
             max_message_bytes=min(self.limits.message_bytes, MAX_CHANNEL_MESSAGE),
         )
 
+    async def start(self) -> None:
+        """Open the phone line, if there is to be one; idempotent.
+
+        Raises:
+            UserError: its address is taken.
+        """
+        if self.options.sip is None or self.phone is not None:
+            return
+        from .sip.line import PhoneLine
+
+        phone = PhoneLine(self)
+        await phone.open()
+        self.phone = phone
+
     def shut_down(self) -> None:
         """Refuse new sessions and end those that are open (close code 1001)."""
         self._closed = True
+        if self.phone is not None:
+            self.phone.shut_down()
         self.calls.end_all(1001, GOODBYE)
         for connection in tuple(self._connections):
             connection.shut_down(GOODBYE)
@@ -314,6 +340,9 @@ class RealtimeService:
         """Shut down and release the components that were made by name; idempotent."""
         self.shut_down()
         await self.calls.close()
+        phone, self.phone = self.phone, None
+        if phone is not None:
+            await phone.close()
         own, self._own, self._components = self._own, [], None
         for component in own:
             await component.close()

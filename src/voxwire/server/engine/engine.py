@@ -141,11 +141,8 @@ class ServerEngine:
         self._last_event = now
         self._look(now)
         try:
-            given = (
-                any_mapping(event, "event") if not isinstance(event, dict) else cast("dict[str, Any]", event)
-            )
-            raw_id = given.get("event_id")
-            event_id = raw_id if isinstance(raw_id, str) else None
+            given = cast("dict[str, Any]", event) if isinstance(event, dict) else any_mapping(event, "event")
+            event_id = raw_id if isinstance(raw_id := given.get("event_id"), str) else None
             self._dispatch(given, now)
         except ClientError as exc:
             self._out.error(exc, event_id)
@@ -275,6 +272,11 @@ class ServerEngine:
         self._last_event = now
         self._look(now)
         self._input.hear(pcm)
+        return self._out.take()
+
+    def press(self, key: str, unix_now: float) -> list[EngineAction]:
+        """The caller pressed a key of the telephone."""
+        self._out.send("input_audio_buffer.dtmf_event_received", event=key, received_at=int(unix_now))
         return self._out.take()
 
     def ahead_ms(self, response_id: str) -> float:

@@ -1,0 +1,380 @@
+"""The user agent: messages in, messages and news of calls out (RFC 3261 sections 8, 9, 11 and 12). Sans-I/O.
+
+The owner hands in what arrives and the time, carries out `Transmit`, and calls `run` at `next_due`.
+Whatever arrives, nothing raises: what cannot be read is answered with 400 where it can be, or dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from .admission import Admission
+from .caller import OutgoingLeg
+from .dialog import Dialog, DialogId
+from .digest import Authenticator, Credentials
+from .host import describe, offers
+from .leg import Leg
+from .message import BadRequestError, Message, Request, Response, answer_to, parse_message
+from .negotiation import LocalMedia, Negotiation, NoCommonCodecError
+from .outputs import Flow, Invited, Output, Transmit
+from .sdp import Codec, SdpError
+from .session_timer import MIN_SECONDS
+from .timers import Timers
+from .transaction import ClientTransaction, ServerTransaction, Wiring
+from .transactions import COOKIE, Transactions, reply_flow, stamp
+from .values import NameAddr, SipError, parse_uri
+
+__all__ = ["AgentOptions", "UserAgent"]
+
+RETRY_AFTER = "5"
+"""Seconds after which one may call again who was refused with 503."""
+_DIALOG_ONLY = ("BYE", "UPDATE", "INFO", "NOTIFY")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """How a user agent behaves.
+
+    Attributes:
+        port: where it listens, for Via and Contact.
+        codecs: what it speaks, the best first.
+        user: the user part of its Contact.
+        product: what it says of itself (User-Agent and Server).
+        authenticator: who may call; None lets everybody.
+        credentials: what it proves who it is by.
+        takes_calls: whether it can be called at all.
+        max_legs: calls and ends of calls at a time; more are refused with 503.
+        invites_per_second: of one source; more are refused with 503.
+        max_bytes: of a message.
+    """
+
+    port: int
+    codecs: Sequence[Codec]
+    user: str = "voxwire"
+    product: str = "voxwire"
+    authenticator: Authenticator | None = None
+    credentials: Credentials | None = None
+    takes_calls: bool = True
+    max_legs: int = 200
+    invites_per_second: float = 20.0
+    max_bytes: int = 65_535
+
+
+class UserAgent:
+    """One user agent.
+
+    Args:
+        random: makes tags and branches; has to be unpredictable outside of tests.
+    """
+
+    def __init__(self, options: AgentOptions, random: Random) -> None:
+        self.options = options
+        self.timers = Timers()
+        self.random = random
+        self.draining = False
+        """Refuse new calls: the owner is about to stop."""
+        self.malformed = 0
+        """Messages that could not be read."""
+        self._outputs: list[Output] = []
+        self._transactions = Transactions(Wiring(self.timers, self.transmit))
+        self._legs: dict[DialogId, Leg] = {}
+        self._admission = Admission(options.invites_per_second)
+        self._outside: dict[str, Callable[[ServerTransaction, Request, Flow, float], None]] = {
+            "INVITE": self._invited,
+            "OPTIONS": self._asked,
+        }
+
+    # -- the owner's side -----------------------------------------------------------------------
+
+    @property
+    def next_due(self) -> float | None:
+        """When to call `run`."""
+        return self.timers.next_due
+
+    @property
+    def legs(self) -> int:
+        """Calls, and calls that are ending."""
+        return len(self._legs)
+
+    @property
+    def transactions(self) -> int:
+        """Transactions that are remembered, some for 32 s after their end."""
+        return len(self._transactions)
+
+    def take(self) -> list[Output]:
+        """What has to be done and told since the last time."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def put_back(self, outputs: list[Output]) -> None:
+        """Give back what `take` gave, to be taken first the next time."""
+        self._outputs = outputs + self._outputs
+
+    def run(self, now: float) -> list[Output]:
+        """Do what is due."""
+        self.timers.run(now)
+        return self.take()
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> list[Output]:
+        """A message arrived."""
+        try:
+            if len(data) > self.options.max_bytes:
+                raise SipError(f"a message of {len(data)} bytes", 513)
+            self._dispatch(parse_message(data), flow, now)
+        except BadRequestError as error:
+            self.malformed += 1
+            self._reply(error.request, error.status, flow)
+        except SipError:
+            self.malformed += 1
+        return self.take()
+
+    def broken(self, flow: Flow, now: float) -> list[Output]:
+        """What was to go along this flow could not be sent."""
+        self._transactions.broken(flow, now)
+        return self.take()
+
+    def call(
+        self,
+        target: str,
+        flow: Flow,
+        local: LocalMedia,
+        now: float,
+        *,
+        from_: NameAddr,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> OutgoingLeg:
+        """Place a call.
+
+        Raises:
+            SipError: `target` is no URI.
+        """
+        call_id = f"{self.new_tag()}@{flow.local}"
+        leg = OutgoingLeg(
+            self,
+            flow,
+            Negotiation(self.options.codecs),
+            target=target,
+            from_=from_,
+            call_id=call_id,
+            extra=list(headers),
+        )
+        leg.start(local, now)
+        return leg
+
+    # -- what calls need: see `LegHost` -----------------------------------------------------------
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Who we are."""
+        return self.options.credentials
+
+    def new_tag(self) -> str:
+        """64 random bits."""
+        return f"{self.random.getrandbits(64):016x}"
+
+    def contact(self, flow: Flow) -> str:
+        """Our Contact on this flow."""
+        transport = ";transport=tcp" if flow.reliable else ""
+        return f"<sip:{self.options.user}@{_host(flow.local)}:{self.options.port}{transport}>"
+
+    def transmit(self, data: bytes, flow: Flow, /) -> None:
+        """Send bytes."""
+        self._outputs.append(Transmit(data, flow))
+
+    def emit(self, output: Output) -> None:
+        """Tell the owner."""
+        self._outputs.append(output)
+
+    def send(
+        self,
+        request: Request,
+        flow: Flow,
+        now: float,
+        on_response: Callable[[Response, float], None],
+        on_timeout: Callable[[float], None],
+    ) -> ClientTransaction:
+        """Begin a transaction."""
+        self._complete(request, flow)
+        return self._transactions.send(request, flow, now, on_response, on_timeout)
+
+    def send_ack(self, request: Request, flow: Flow) -> bytes:
+        """Send an ACK."""
+        self._complete(request, flow)
+        data = request.to_bytes()
+        self.transmit(data, flow)
+        return data
+
+    def enter(self, leg: Leg, /) -> None:
+        """A call has its dialog."""
+        if leg.dialog is not None:
+            self._legs[leg.dialog.id] = leg
+
+    def forget(self, dialog: Dialog, /) -> None:
+        """A call is over."""
+        self._legs.pop(dialog.id, None)
+
+    def _complete(self, request: Request, flow: Flow) -> None:
+        if "Via" not in request.headers:
+            via = f"SIP/2.0/{flow.protocol} {_host(flow.local)}:{self.options.port};branch={COOKIE}{self.new_tag()}"
+            request.headers.add("Via", f"{via};rport")
+        if "User-Agent" not in request.headers:
+            request.headers.add("User-Agent", self.options.product)
+
+    # -- what arrives -----------------------------------------------------------------------------
+
+    def _dispatch(self, message: Message, flow: Flow, now: float) -> None:
+        if isinstance(message, Response):
+            self._transactions.answer(message, now)
+            return
+        stamp(message, flow)
+        if self._transactions.absorb(message, now):
+            return
+        if message.method == "ACK":
+            leg = self._leg_of(message)
+            if leg is not None:
+                leg.acknowledged(message, now)
+            return
+        if self._refused_at_once(message, flow, now):
+            return
+        transaction = self._transactions.serve(message, flow)
+        if message.method == "CANCEL":
+            self._cancelled(transaction, message, now)
+        elif message.to.tag is not None or message.method in _DIALOG_ONLY:
+            leg = self._leg_of(message)
+            if leg is None:
+                transaction.refuse(481, now)
+            else:
+                leg.receive(transaction, message, flow, now)
+        else:
+            self._outside.get(message.method, self._unknown)(transaction, message, flow, now)
+
+    def _leg_of(self, request: Request) -> Leg | None:
+        return self._legs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
+
+    def _refused_at_once(self, request: Request, flow: Flow, now: float) -> bool:
+        """Refuse without remembering anything (section 8.2.7) what has to cost as little as possible."""
+        if request.method != "INVITE" or request.to.tag is not None:
+            return False
+        busy = self.draining or len(self._legs) >= self.options.max_legs
+        if busy or not self._admission.admit(flow.host, now):
+            self._reply(request, 503, flow, ("Retry-After", RETRY_AFTER))
+            return True
+        return self._challenged(request, flow, now)
+
+    def _challenged(self, request: Request, flow: Flow, now: float) -> bool:
+        doorman = self.options.authenticator
+        if doorman is None:
+            return False
+        verdicts = [
+            doorman.verify(value, request.method, request.uri, now)
+            for value in request.headers.get_all("Authorization")
+        ]
+        if "ok" in verdicts:
+            return False
+        challenges = doorman.challenges(now, stale="stale" in verdicts)
+        self._reply(request, 401, flow, *(("WWW-Authenticate", value) for value in challenges))
+        return True
+
+    def _reply(self, request: Request, status: int, flow: Flow, *headers: tuple[str, str]) -> None:
+        """A response without a transaction; never to an ACK."""
+        if request.method == "ACK":
+            return
+        try:
+            stamp(request, flow)
+            response = answer_to(request, status, to_tag=self.new_tag())
+            for name, value in headers:
+                response.headers.add(name, value)
+            self.transmit(response.to_bytes(), reply_flow(request, flow))
+        except SipError:
+            pass  # not even that can be read
+
+    # -- requests outside of calls ------------------------------------------------------------------
+
+    def _cancelled(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        invite = self._transactions.cancelled(request)
+        if invite is None:
+            transaction.refuse(481, now)
+            return
+        transaction.refuse(200, now, to_tag=self.new_tag())
+        leg = next((leg for leg in self._legs.values() if leg.serves(invite)), None)
+        if leg is not None:
+            leg.cancelled(now)
+
+    def _asked(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> None:
+        response = answer_to(request, 200, to_tag=self.new_tag())
+        self._introduce(response)
+        response.headers.add("Accept", "application/sdp, application/dtmf-relay, message/sipfrag")
+        response.headers.add("Contact", self.contact(flow))
+        transaction.respond(response, now)
+
+    def _unknown(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> None:
+        del flow
+        status = {"SUBSCRIBE": 489, "REFER": 603}.get(request.method, 405)
+        response = answer_to(request, status, to_tag=self.new_tag())
+        self._introduce(response)
+        transaction.respond(response, now)
+
+    def _introduce(self, response: Response) -> None:
+        describe(response.headers)
+        response.headers.add("Server", self.options.product)
+
+    def _invited(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> None:
+        refuse = self._unfit(request)
+        if refuse is not None:
+            status, headers = refuse
+            transaction.refuse(status, now, to_tag=self.new_tag(), **headers)
+            return
+        key = (request.call_id, request.from_.tag or "", request.cseq[0])
+        if any(leg.began_with(key) for leg in self._legs.values()):
+            transaction.refuse(482, now, to_tag=self.new_tag())  # it came by two ways (section 8.2.2.2)
+            return
+        try:
+            dialog = Dialog.of_invited(request, self.new_tag(), self.random.randrange(1, 1 << 20))
+        except SipError:
+            transaction.refuse(400, now, to_tag=self.new_tag())
+            return
+        leg = Leg(self, flow, Negotiation(self.options.codecs))
+        leg.invited(transaction, dialog, now)
+        self.enter(leg)
+        self.emit(Invited(leg, request))
+
+    def _unfit(self, request: Request) -> tuple[int, dict[str, str]] | None:
+        """Status and headers with which an INVITE has to be refused, or None."""
+        if not self.options.takes_calls:
+            return 480, {}
+        try:
+            if parse_uri(request.uri).scheme not in ("sip", "sips", "tel"):
+                return 416, {}
+        except SipError:
+            return 400, {}
+        unsupported = sorted(request.headers.tokens("Require") - {"timer"})
+        if unsupported:
+            return 420, {"Unsupported": ", ".join(unsupported)}
+        given = (request.headers.get("Session-Expires") or "").partition(";")[0].strip()
+        short = given.isascii() and given.isdigit() and int(given[:9]) < MIN_SECONDS
+        if short and "timer" in request.headers.tokens("Supported"):
+            return 422, {"Min_SE": str(MIN_SECONDS)}
+        return self._unfit_body(request)
+
+    def _unfit_body(self, request: Request) -> tuple[int, dict[str, str]] | None:
+        if request.body and request.content_type != "application/sdp":
+            return 415, {"Accept": "application/sdp"}
+        offer = offers(request)
+        try:
+            if offer is not None:
+                Negotiation(self.options.codecs).check(offer)
+        except NoCommonCodecError as error:
+            words = str(error).replace("\\", "").replace('"', "")
+            printable = "".join(
+                character for character in words if character.isascii() and character.isprintable()
+            )
+            return 488, {"Warning": f'305 voxwire "{printable[:200]}"'}
+        except SdpError:
+            return 400, {}
+        return None
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
