@@ -32,11 +32,11 @@ pytestmark = [
 ]
 
 PROMPT = json.loads((FOLDER / "dialogue.json").read_text())["prompt"]
-# The recogniser makes more of the synthetic voice on a phone when it speaks a little slower.
+# The recogniser understands the synthetic voice on a phone when it speaks slowly.
 CONFIG = {
     "audio": {
         "input": {"transcription": {"model": "whisper-1", "prompt": PROMPT}},
-        "output": {"speed": 0.9},
+        "output": {"speed": 0.6},
     }
 }
 
@@ -138,11 +138,18 @@ async def functions_app(desk: Desk) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def model() -> AsyncIterator[EmbeddedServer]:
+async def recogniser() -> AsyncIterator[PocketsphinxTranscriber]:
+    transcriber = PocketsphinxTranscriber()
+    yield transcriber
+    await transcriber.close()
+
+
+@pytest.fixture
+async def model(recogniser: PocketsphinxTranscriber) -> AsyncIterator[EmbeddedServer]:
     async with EmbeddedServer(
         api_keys=["sk-test"],
         vad="silero",
-        transcriber="pocketsphinx",
+        transcriber=recogniser,
         responder="rules",
         synthesizer="espeak",
     ) as running:
@@ -161,14 +168,11 @@ async def nothing_left() -> AsyncIterator[None]:
     gc.collect()
 
 
-async def understood(audio: bytes, phrases: tuple[str, ...]) -> str:
+async def understood(recogniser: PocketsphinxTranscriber, audio: bytes, *phrases: str) -> str:
     """What a recogniser makes of what was heard on the phone."""
-    transcriber = PocketsphinxTranscriber()
-    utterance = transcriber.start(SpeechHints(phrases=phrases, narrowband=True), lambda _: None)
+    utterance = recogniser.start(SpeechHints(phrases=phrases, narrowband=True), lambda _: None)
     utterance.feed(convert(audio, PCMU, AudioFormat("audio/pcm", 16_000)))
-    text = (await utterance.finish()).text
-    await transcriber.close()
-    return text
+    return (await utterance.finish()).text
 
 
 async def heard_out(caller: TwilioCaller) -> None:
@@ -181,7 +185,7 @@ async def heard_out(caller: TwilioCaller) -> None:
     ids=["starlette-ulaw", "websockets-pcm16"],
 )
 async def test_a_question_and_its_answer(
-    model: EmbeddedServer, app: Callable[..., Any], options: Any
+    model: EmbeddedServer, recogniser: PocketsphinxTranscriber, app: Callable[..., Any], options: Any
 ) -> None:
     desk = Desk(model, AVA, **options)
     async with app(desk) as url, TwilioCaller(url, parameters={"customer": "42"}) as caller:
@@ -202,8 +206,9 @@ async def test_a_question_and_its_answer(
         assert (caller.clears, caller.unknown) == (0, [])
         # All that was said was heard, but for the silence that fills up the last frame.
         assert 0 <= caller.playout.heard_ms - desk.transport.heard_ms < 20
-        phrases = ("It is sunny in Tokyo.", "What is the weather in Tokyo?", "How can I help you?")
-        assert await understood(bytes(caller.playout.heard), phrases) == "It is sunny in Tokyo."
+        heard = bytes(caller.playout.heard)
+        text = await understood(recogniser, heard, "It is sunny in Tokyo.", "It is raining in Paris.")
+        assert text == "It is sunny in Tokyo."
         await caller.hang_up()
         await asyncio.wait_for(desk.over.wait(), 5)
     assert len(desk.of("stop")) == 1
