@@ -1,4 +1,4 @@
-"""Our own session and transport against our own server, on a real socket: the scenarios that others have to pass."""
+"""Our own session and transports against our own server, on real sockets: the scenarios that others have to pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from voxwire import OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession, tool
+from voxwire import OpenAIRealtimeWebRTC, OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession, tool
 from voxwire.audio import PacedSink
 from voxwire.carriers.picows import PicowsCarrier
 from voxwire.carriers.websocket import WebSocketCarrier
@@ -20,10 +20,9 @@ from voxwire.server.speech.base import SynthesisRequest
 from voxwire.server.speech.phrases import STORIES
 from voxwire.server.speech.responder_script import ScriptResponder
 from voxwire.server.speech.synth_espeak import EspeakSynthesizer
-from voxwire.server.speech.synth_tone import ToneSynthesizer
-from voxwire.server.speech.transcriber_none import NoTranscriber
 
 STORY = STORIES[0]
+TONES: dict[str, Any] = {"vad": "energy", "transcriber": "none", "synthesizer": "tone"}
 FIRST_SENTENCE = STORY[: STORY.index(".") + 1]
 
 
@@ -48,6 +47,16 @@ def book_table(day: str, people: int) -> str:
     return f"A table for {people} is booked for {day}."
 
 
+@tool(needs_approval=True)
+def delete_booking(day: str) -> str:
+    """Delete a booking.
+
+    Args:
+        day: The day of the week.
+    """
+    return f"The booking for {day} is deleted."
+
+
 LEO = RealtimeAgent("Leo", instructions="You are Leo, a storyteller.", handoff_description="A storyteller.")
 AVA = RealtimeAgent(
     "Ava", instructions="You are Ava, a receptionist.", tools=[get_weather, book_table], handoffs=[LEO]
@@ -57,15 +66,26 @@ AVA = RealtimeAgent(
 class Caller:
     """A session with somebody who listens to it at a loudspeaker and notes what happens."""
 
-    def __init__(self, server: EmbeddedServer, agent: RealtimeAgent, prompt: str, **options: Any) -> None:
+    def __init__(
+        self, server: EmbeddedServer, agent: RealtimeAgent, prompt: str, wire: str, **options: Any
+    ) -> None:
         self.heard = bytearray()
         self.speaker = PacedSink(self.heard.extend)
-        self.transport = OpenAIRealtimeWebSocket(
-            url=server.url,
-            api_key=options.pop("api_key", server.api_key),
-            audio_output=self.speaker,
-            connect=options.pop("connect", None),
-        )
+        self.wire: list[dict[str, Any]] = []
+        key = options.pop("api_key", server.api_key)
+        self.transport: OpenAIRealtimeWebSocket | OpenAIRealtimeWebRTC
+        if wire == "webrtc":
+            self.transport = OpenAIRealtimeWebRTC(
+                base_url=server.http_url, api_key=key, audio_input=None, audio_output=self.speaker
+            )
+        else:
+            self.transport = OpenAIRealtimeWebSocket(
+                url=server.url,
+                api_key=key,
+                audio_output=self.speaker,
+                connect=options.pop("connect", None),
+            )
+        self.transport.on("*", self.note_wire)
         self.format: AudioFormat = options.pop("format", PCM16)
         wire_format = self.format.to_wire()
         sound = {"format": wire_format, "transcription": {"model": "whisper-1", "prompt": prompt}}
@@ -77,6 +97,7 @@ class Caller:
             "agent_end",
             "agent_handoff",
             "agent_tool_end",
+            "tool_approval_requested",
             "audio",
             "audio_interrupted",
             "audio_stopped",
@@ -90,8 +111,16 @@ class Caller:
         self.events.append(event)
         self.noted.set()
 
+    def note_wire(self, event: dict[str, Any]) -> None:
+        self.wire.append(event)
+        self.noted.set()
+
     def of(self, name: str) -> list[Any]:
         return [event for event in self.events if event.name == name]
+
+    def wired(self, type: str) -> list[dict[str, Any]]:
+        """Server events of a type."""
+        return [event for event in self.wire if event["type"] == type]
 
     async def until(self, condition: Callable[[], object], timeout: float = 30) -> None:
         """Wait for something that an event brings about."""
@@ -124,12 +153,15 @@ class Caller:
 
 
 @pytest.fixture
-async def call(server: Any, dialogue: dict[str, Any]) -> AsyncIterator[Callable[..., Any]]:
+async def call(
+    server: Any, dialogue: dict[str, Any], request: pytest.FixtureRequest
+) -> AsyncIterator[Callable[..., Any]]:
     """`caller = await call(AGENT, ...)` connects a session; it is closed at the end."""
     callers: list[Caller] = []
+    wire = getattr(request, "param", "websocket")
 
     async def connect(agent: RealtimeAgent = AVA, *, to: Any = server, **options: Any) -> Caller:
-        caller = Caller(to, agent, dialogue["prompt"], **options)
+        caller = Caller(to, agent, dialogue["prompt"], wire, **options)
         callers.append(caller)
         await caller.session.connect()
         return caller
@@ -140,34 +172,57 @@ async def call(server: Any, dialogue: dict[str, Any]) -> AsyncIterator[Callable[
         await caller.speaker.close()
 
 
-@pytest.mark.parametrize("carrier", [WebSocketCarrier, PicowsCarrier], ids=["websockets", "picows"])
+WEBRTC = pytest.param("webrtc", marks=pytest.mark.needs_module("aiortc"))
+ON_BOTH = pytest.mark.parametrize("call", ["websocket", WEBRTC], indirect=True)
+ON_WEBRTC = pytest.mark.parametrize("call", [WEBRTC], indirect=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "carrier"),
+    [
+        pytest.param("websocket", WebSocketCarrier, id="websockets"),
+        pytest.param("websocket", PicowsCarrier, id="picows"),
+        pytest.param("webrtc", None, id="webrtc", marks=pytest.mark.needs_module("aiortc")),
+    ],
+    indirect=["call"],
+)
 async def test_text_turn(call: Any, carrier: Any) -> None:
-    caller = await call(connect=carrier)
+    caller = await call(connect=carrier) if carrier is not None else await call()
     await caller.session.send_message("Hello!")
     await caller.replies(1)
     assert caller.texts("user") == ["Hello!"]
     assert caller.texts("assistant") == ["Hello! I am Ava. How can I help you?"]
     [end] = caller.of("agent_end")
     assert (end.agent.name, end.status) == ("Ava", "completed")
-    sent = b"".join(event.data for event in caller.of("audio"))
     await caller.until(lambda: caller.of("audio_stopped"))
+    sent = b"".join(event.data for event in caller.of("audio"))
     assert bytes(caller.heard) == sent, "all of it was heard, in order"
     assert caller.session.usage.total_tokens > 0
     assert caller.of("error") == []
 
 
 @pytest.mark.parametrize(
-    ("format", "file", "question", "answer"),
+    ("call", "format", "file", "question", "answer"),
     [
-        (PCM16, "1-weather.wav", "What is the weather in Tokyo?", "It is sunny in Tokyo."),
+        ("websocket", PCM16, "1-weather.wav", "What is the weather in Tokyo?", "It is sunny in Tokyo."),
         (
+            "websocket",
             PCMU,
             "2-table.wav",
             "Please book a table for two on Friday.",
             "A table for 2 is booked for Friday.",
         ),
+        pytest.param(
+            "webrtc",
+            PCM16,
+            "1-weather.wav",
+            "What is the weather in Tokyo?",
+            "It is sunny in Tokyo.",
+            marks=pytest.mark.needs_module("aiortc"),
+        ),
     ],
-    ids=["pcm16", "g711"],
+    ids=["pcm16", "g711", "webrtc"],
+    indirect=["call"],
 )
 async def test_audio_turn(
     call: Any, recorded: Any, format: AudioFormat, file: str, question: str, answer: str
@@ -181,6 +236,7 @@ async def test_audio_turn(
     assert caller.of("error") == []
 
 
+@ON_BOTH
 async def test_tool_call(call: Any) -> None:
     caller = await call()
     await caller.session.send_message("Please book a table for two on Friday.")
@@ -191,6 +247,7 @@ async def test_tool_call(call: Any) -> None:
     assert caller.texts("assistant") == ["A table for 2 is booked for Friday."]
 
 
+@ON_BOTH
 async def test_parallel_tool_calls(call: Any) -> None:
     """Three calls in one response, of which one is not JSON and one has no tool: all answered, one response."""
     script = """
@@ -201,12 +258,7 @@ async def test_parallel_tool_calls(call: Any) -> None:
             - tool_call: {name: no_such_tool, arguments: {}}
           - say: There you are.
     """
-    async with EmbeddedServer(
-        responder=ScriptResponder(text=script),
-        vad="energy",
-        transcriber=NoTranscriber(),
-        synthesizer=ToneSynthesizer(),
-    ) as scripted:
+    async with EmbeddedServer(responder=ScriptResponder(text=script), **TONES) as scripted:
         caller = await call(to=scripted)
         await caller.session.send_message("Go.")
         await caller.replies(2)
@@ -223,6 +275,7 @@ async def test_parallel_tool_calls(call: Any) -> None:
         await caller.session.close()
 
 
+@ON_BOTH
 async def test_handoff(call: Any) -> None:
     caller = await call()
     await caller.session.send_message("Please let me talk to the storyteller.")
@@ -314,6 +367,7 @@ async def test_truncation_is_where_the_loudspeaker_was(call: Any) -> None:
     assert bytes(caller.heard) == silent + said
 
 
+@ON_BOTH
 async def test_refused_key(call: Any, server: Any) -> None:
     with pytest.raises(AuthenticationError) as refused:
         await call(api_key="sk-wrong")
@@ -321,13 +375,16 @@ async def test_refused_key(call: Any, server: Any) -> None:
     assert server.service.sessions == 0
 
 
+@ON_BOTH
 async def test_server_goes_away_mid_turn(call: Any, server: Any) -> None:
     caller = await call(LEO)
     await caller.session.send_message("Tell me a long story.")
     await caller.until(lambda: caller.of("audio"))
     await server.stop()
     how = await asyncio.wait_for(caller.session.wait_closed(), 10)
-    assert how.code == 1001
+    # A peer connection has no close codes, and the goodbye is the data channel's.
+    assert how.code == (1000 if isinstance(caller.transport, OpenAIRealtimeWebRTC) else 1001)
+    assert how.error is None
     assert caller.session.status == "disconnected"
     assert caller.texts("user") == ["Tell me a long story."]
     with pytest.raises(Exception, match="connect"):
@@ -341,12 +398,7 @@ async def test_connection_breaks_mid_turn(call: Any) -> None:
           - do: [{say: One moment.}, {disconnect: {code: null}}]
           - say: Here I am.
     """
-    async with EmbeddedServer(
-        responder=ScriptResponder(text=script),
-        vad="energy",
-        transcriber=NoTranscriber(),
-        synthesizer=ToneSynthesizer(),
-    ) as scripted:
+    async with EmbeddedServer(responder=ScriptResponder(text=script), **TONES) as scripted:
         caller = await call(to=scripted)
         await caller.session.send_message("Go.")
         how = await asyncio.wait_for(caller.session.wait_closed(), 10)
@@ -357,6 +409,7 @@ async def test_connection_breaks_mid_turn(call: Any) -> None:
         await caller.session.close()
 
 
+@ON_BOTH
 async def test_malformed_input_ends_nothing(call: Any) -> None:
     caller = await call()
     for wrong in (
@@ -373,3 +426,97 @@ async def test_malformed_input_ends_nothing(call: Any) -> None:
     await caller.session.send_message("Hello!")
     await caller.replies(1)
     assert caller.texts("assistant") == ["Hello! I am Ava. How can I help you?"]
+
+
+@ON_WEBRTC
+async def test_a_call_is_cut_where_it_was_played(call: Any, recorded: Any) -> None:
+    """Nobody tells the server: it hears the user, stops, and cuts at what it had sent."""
+    caller = await call(LEO)
+    await caller.session.send_message("Tell me a long story.")
+    async with asyncio.timeout(20):
+        while caller.speaker.heard_ms() < 1500:
+            await asyncio.sleep(0.02)
+    await caller.say(recorded("5-stop.wav"))
+    await caller.replies(2)
+    await caller.until(lambda: caller.texts("user")[-1] == "Stop, please. Thank you.")
+    [theirs] = caller.wired("conversation.item.truncated")
+    [interrupted] = caller.of("audio_interrupted")
+    [mine] = interrupted.truncations
+    assert mine.item_id == theirs["item_id"]
+    # What is on its way, in the jitter buffer and in the loudspeaker's is the difference.
+    assert mine.audio_end_ms == pytest.approx(theirs["audio_end_ms"], abs=300)
+    [told, reply] = [item for item in caller.session.history if getattr(item, "role", "") == "assistant"]
+    [part] = told.content
+    assert part.heard_ms == theirs["audio_end_ms"]
+    possible = {await words_until(theirs["audio_end_ms"] + shift) for shift in (-25, 0, 25)}
+    assert part.transcript in possible
+    assert item_text(reply).startswith("All right, I will stop.")
+    kept = await at_server(caller, told.item_id)
+    assert kept["content"][0]["transcript"] == part.transcript
+    assert not caller.wired("response.output_audio.delta")
+    assert caller.of("error") == []
+
+
+@ON_BOTH
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+async def test_approval(call: Any, decision: str) -> None:
+    """The call waits for a human, and the model goes on with what became of it."""
+    script = """
+        turns:
+          - do: [{tool_call: {name: delete_booking, arguments: {day: Friday}}}]
+          - say: Very well.
+    """
+    agent = RealtimeAgent("Ava", tools=[delete_booking])
+    async with EmbeddedServer(responder=ScriptResponder(text=script), **TONES) as scripted:
+        caller = await call(agent, to=scripted)
+        await caller.session.send_message("Delete it.")
+        await caller.until(lambda: caller.of("tool_approval_requested"))
+        [asked] = caller.of("tool_approval_requested")
+        assert caller.calls()[0].output is None
+        await getattr(caller.session, decision)(asked)
+        await caller.replies(2)
+        [item] = caller.calls()
+        assert (item.output == "The booking for Friday is deleted.") == (decision == "approve")
+        assert caller.texts("assistant") == ["Very well."]
+        await caller.session.close()
+
+
+@ON_BOTH
+async def test_history_is_changed_at_the_server_too(call: Any) -> None:
+    async with EmbeddedServer(responder="rules", **TONES) as quick:
+        caller = await call(to=quick)
+        await caller.session.send_message("Hello!")
+        await caller.replies(1)
+        [hello, answer] = caller.session.history
+        await caller.session.update_history([hello])
+        await caller.until(lambda: caller.wired("conversation.item.deleted"))
+        assert caller.wired("conversation.item.deleted")[0]["item_id"] == answer.item_id
+        assert caller.session.history == (hello,)
+        assert (await at_server(caller, hello.item_id))["role"] == "user"
+        await caller.session.close()
+
+
+@ON_WEBRTC
+async def test_mute_is_silence_for_the_server(call: Any, recorded: Any) -> None:
+    caller = await call()
+    await caller.session.mute(True)
+    await caller.say(recorded("1-weather.wav", silence_ms=500))
+    await caller.session.mute(False)
+    await caller.say(recorded("6-follow-up.wav"))
+    await caller.until(lambda: caller.texts("user") == ["What can you do?"])
+    await caller.replies(1)
+    assert len(caller.wired("input_audio_buffer.speech_started")) == 1
+
+
+@ON_WEBRTC
+async def test_our_goodbye_reaches_the_server(call: Any, server: Any) -> None:
+    caller = await call(LEO)
+    await caller.session.send_message("Tell me a long story.")
+    await caller.until(lambda: caller.of("audio"))
+    assert server.service.sessions == 1
+    await caller.session.close()
+    async with asyncio.timeout(10):
+        while server.service.sessions:
+            await asyncio.sleep(0.01)
+    await caller.session.connect()
+    assert caller.texts("user") == [], "a new call, and a new conversation"

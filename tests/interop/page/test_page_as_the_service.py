@@ -90,7 +90,7 @@ async def test_events_and_audio_both_ways(stage: Stage) -> None:
     # We hear the page, and know whose audio it is.
     await stage.session.send_message("Hello!")
     await stage.page_until("received.some(event => event.type === 'response.create')")
-    turn = list(response_events(text="Hmmm.", response_id="r1", item_id="i1"))
+    turn = list(response_events(text="Hmmm.", audio=b"", response_id="r1", item_id="i1"))
     await stage.send(*turn[:-1], {"type": "output_audio_buffer.started", "response_id": "r1"})
     # It hums all the time; what comes within the response is that response's.
     await stage.until(lambda: len([e for e in stage.of("audio") if e.response_id == "r1"]) > 25)
@@ -102,10 +102,12 @@ async def test_events_and_audio_both_ways(stage: Stage) -> None:
     await stage.until(lambda: stage.of("agent_end"))
     assert stage.session.history[-1].text == "Hmmm."
 
-    stats = stage.transport.get_stats()
-    assert stats.packets_received > 25
-    assert stats.packets_sent > 25
-    assert stats.packets_lost == 0
+    def moving() -> bool:  # libwebrtc counts anew once a second
+        stats = stage.transport.get_stats()
+        return min(stats.packets_received, stats.packets_sent) > 25
+
+    await stage.until(moving)
+    assert stage.transport.get_stats().packets_lost == 0
     assert stage.of("error") == []
 
 
