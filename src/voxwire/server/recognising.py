@@ -67,7 +67,7 @@ class Recognitions:
 
     def _start(self, action: StartTranscription) -> None:
         def on_partial(text: str) -> None:
-            self._perform(self._engine.partial(action.item_id, text))
+            self._perform(self._engine.partial(action.item_id, text, self._loop.time()))
 
         self._running[action.item_id] = Recognition(
             self._transcriber, action.format, action.session, on_partial

@@ -453,7 +453,7 @@ class World:
         elif step == "understand":
             events = []
             for item in list(bench.engine.conversation):
-                events += bench.take(bench.engine.partial(item.id, "a b"))
+                events += bench.take(bench.engine.partial(item.id, "a b", now))
                 events += bench.take(bench.engine.transcribed(item.id, "a b c", 1.0, now))
         elif step == "timers":
             events = bench.take(bench.engine.timer("user_quiet", now))

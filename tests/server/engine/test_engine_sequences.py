@@ -154,7 +154,7 @@ def test_spoken_turn_in_the_service_order(bench: Any) -> None:
     assert stopped["audio_end_ms"] == 2300
     assert started["item_id"] == stopped["item_id"] == committed["item_id"] == added["item"]["id"]
     assert not bench.of(StartResponse)  # waits for the text
-    assert bench.take(bench.engine.partial(committed["item_id"], "what is the")) == []
+    assert bench.take(bench.engine.partial(committed["item_id"], "what is the", bench.now)) == []
     events = bench.take(bench.engine.transcribed(committed["item_id"], "what is the time", 1.6, bench.now))
     kind = "conversation.item.input_audio_transcription"
     assert bench.types(events) == [f"{kind}.delta", f"{kind}.completed"]
@@ -168,7 +168,7 @@ def test_streaming_transcription_tells_what_is_settled(bench: Any) -> None:
     bench.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
     item_id = bench.utter(800)[0]["item_id"]
     texts = ("I saw", "I sawed", "I sawed the", "I sawed the tree", "I sawed the tree down")
-    answers = [bench.take(bench.engine.partial(item_id, text)) for text in texts]
+    answers = [bench.take(bench.engine.partial(item_id, text, bench.now)) for text in texts]
     told = [[event["delta"] for event in events] for events in answers]
     assert told == [[], ["I "], ["sawed"], [" the"], [" tree"]]
     events = bench.take(bench.engine.transcribed(item_id, "I sawed the tree down.", 1.0, bench.now))
@@ -179,7 +179,7 @@ def test_streaming_that_was_wrong_is_corrected_at_the_end(bench: Any) -> None:
     bench.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
     item_id = bench.utter(800)[0]["item_id"]
     for text in ("I saw it", "I saw it", "We saw", "We saw"):
-        bench.take(bench.engine.partial(item_id, text))
+        bench.take(bench.engine.partial(item_id, text, bench.now))
     events = bench.take(bench.engine.transcribed(item_id, "We saw", 1.0, bench.now))
     assert [event.get("transcript") for event in events] == ["We saw"]
 
@@ -593,12 +593,26 @@ def test_idle_session_ends(make_bench: Any) -> None:
 def test_semantic_vad_waits_for_the_end_of_the_thought(bench: Any) -> None:
     bench.detect(type="semantic_vad", eagerness="high")
     item_id = bench.hear(1.0, 800)[0]["item_id"]
-    bench.take(bench.engine.partial(item_id, "I would like to"))
+    bench.take(bench.engine.partial(item_id, "I would like to", bench.now))
     assert bench.hear(0.0, 1900) == []
     assert "input_audio_buffer.speech_stopped" in bench.types(bench.hear(0.0, 200))
     item_id = bench.hear(1.0, 800)[0]["item_id"]
-    bench.take(bench.engine.partial(item_id, "What time is it?"))
+    bench.take(bench.engine.partial(item_id, "What time is it?", bench.now))
     assert "input_audio_buffer.speech_stopped" in bench.types(bench.hear(0.0, 300))
+
+
+def test_semantic_vad_ends_a_turn_when_its_last_words_are_understood(bench: Any) -> None:
+    """The recogniser lags behind, and no audio comes any more: a client need not send silence for ever."""
+    bench.detect(type="semantic_vad", eagerness="medium")
+    item_id = bench.hear(1.0, 800)[0]["item_id"]
+    partial = bench.engine.partial
+    assert bench.take(partial(item_id, "what is the weather", bench.now)) == [], "still speaking"
+    bench.take(partial(item_id, "what is the weather in", bench.now))
+    assert bench.hear(0.0, 1500) == [], "an unfinished sentence"
+    events = bench.take(partial(item_id, "what is the weather in tokyo", bench.now))
+    assert bench.types(events)[:2] == ["input_audio_buffer.speech_stopped", "input_audio_buffer.committed"]
+    assert events[0]["audio_end_ms"] == 2300
+    assert bench.take(partial(item_id, "what is the weather in tokyo today", bench.now)) == []
 
 
 def test_transcription_session_listens_only(make_bench: Any) -> None:

@@ -294,9 +294,9 @@ class ServerEngine:
         self._input.voice(probabilities, frame_ms, now)
         return self._out.take()
 
-    def partial(self, item_id: str, text: str) -> list[EngineAction]:
+    def partial(self, item_id: str, text: str, now: float) -> list[EngineAction]:
         """What was recognised of an item so far."""
-        self._input.partial(item_id, text)
+        self._input.partial(item_id, text, now)
         return self._out.take()
 
     def transcribed(self, item_id: str, text: str, seconds: float, now: float) -> list[EngineAction]:

@@ -288,7 +288,7 @@ class InputSide:
             turn.fed_ms += self.buffer.format.duration_ms(len(pcm))
             self._out.do(FeedTranscription(turn.item_id, pcm))
 
-    def partial(self, item_id: str, text: str) -> None:
+    def partial(self, item_id: str, text: str, now: float) -> None:
         """The whole text so far.
 
         It may be taken back, deltas cannot: only the streaming model's are sent before the end,
@@ -302,6 +302,10 @@ class InputSide:
         streams = hearing.reported and hearing.model == STREAMING_MODEL
         if streams and agreed.startswith(hearing.sent):
             self._delta(item_id, hearing, agreed[len(hearing.sent) :])
+        if self._detector is not None and self._turn is not None and self._turn.item_id == item_id:
+            event = self._detector.understood(text)
+            if event is not None:
+                self._end_turn(event, now)
 
     def transcribed(self, item_id: str, text: str, seconds: float, now: float) -> None:
         """The text of an item."""

@@ -127,6 +127,13 @@ class TurnDetector:
             self._silence_ms = 0.0
             return None
         self._silence_ms += frame_ms
+        return self._look(partial)
+
+    def understood(self, partial: str) -> Stopped | None:
+        """More of this turn was recognised: the silence so far may be enough. It may be all there will ever be."""
+        return self._look(partial) if self.speaking and self._silence_ms > 0 else None
+
+    def _look(self, partial: str) -> Stopped | None:
         wait = self._wait_ms if self._eagerness is None else semantic_silence_ms(self._eagerness, partial)
         if self._silence_ms < wait:
             return None
