@@ -13,8 +13,10 @@ from voxwire.protocol.transport_events import (
     SessionUpdated,
     TextDelta,
     TranscriptDelta,
+    TurnDone,
     UserSpeechStopped,
 )
+from voxwire.protocol.usage import Usage
 from voxwire.recording.timeline import Timeline
 from voxwire.recording.turns import decoded_arguments
 
@@ -49,6 +51,40 @@ def test_an_interruption_belongs_to_the_reply_that_was_cut(whole_play) -> None:
     assert (cut.cut_ms, cut.reaction_ms, story.heard_ms, story.audio_ms) == (4050, 250, 4050, 30_000)
     assert story.heard_text == "Once upon a time"
     assert story.text.endswith("lighthouse keeper.")
+
+
+def test_words_may_be_complete_before_their_first_sound(play) -> None:
+    """Over WebRTC."""
+    timeline = play.timeline
+    play.ask("What can you do?", 0, 1000, "u1")
+    play.begin("r1", 1500)
+    play.take(TranscriptDelta("I can tell you a story.", "a1", "r1"), 1520)
+    play.end("r1", 1540)
+    assert not timeline.settled
+    play.take(AudioStarted("a1", "r1"), 1700)
+    assert not timeline.settled
+    play.take(AudioStopped(), 3000)
+    assert timeline.settled
+    assert timeline.turns[0].replies[0].heard_ms == 1300
+
+
+def test_nobody_waits_for_a_sound_that_will_not_come(play) -> None:
+    for number, end in enumerate(("cancelled", "completed")):
+        play.ask("What can you do?", 0, 1000, f"u{number}")
+        play.begin(f"r{number}", 1500)
+        play.take(TranscriptDelta("I can", f"a{number}", f"r{number}"), 1520)
+        play.take(TurnDone(f"r{number}", end, None, (), Usage()), 1540)
+        assert play.timeline.settled == (end == "cancelled")
+    play.take(AudioInterrupted(()), 1600)
+    assert play.timeline.settled
+
+
+def test_a_reply_in_writing_is_over_with_its_response(play) -> None:
+    play.ask("What can you do?", 0, 1000, "u1")
+    play.begin("r1", 1500)
+    play.take(TextDelta("I can", "a1", "r1"), 1520)
+    play.end("r1", 1540)
+    assert play.timeline.settled
 
 
 def test_settled_means_answered_and_heard(play) -> None:

@@ -109,7 +109,7 @@ def _handed_over(turn: Turn, expect: Expectation) -> Check:
 
 def _answered(turn: Turn, expect: Expectation) -> Check:
     heard = [
-        reply for reply in turn.replies if reply.heard_ms > 0 or (reply.received_ms is None and reply.text)
+        reply for reply in turn.replies if reply.heard_ms > 0 or (not reply.spoken and reply.text)
     ]
     wanted = expect.handoff or expect.agent
     right = wanted is None or (bool(heard) and heard[-1].agent == wanted)

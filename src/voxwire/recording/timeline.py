@@ -195,12 +195,15 @@ class Timeline:
     def _response_ended(self, event: TurnDone, _at: float) -> None:
         self._active.discard(event.response_id)
         for reply in self._replies.values():
-            reply.done = reply.done or reply.response_id == event.response_id
+            if reply.response_id == event.response_id:
+                reply.done = True
+                reply.unheard = event.status in ("cancelled", "failed") and reply.received_ms is None
 
     def _agent_text(self, event: TranscriptDelta | TextDelta, _at: float) -> None:
         reply = self._reply(event.item_id, event.response_id)
         if reply is not None:
             reply.text += event.delta
+            reply.spoken = reply.spoken or isinstance(event, TranscriptDelta)
 
     def _heard(self, event: AudioStarted, at: float) -> None:
         reply = self._reply(event.item_id, event.response_id)
@@ -221,6 +224,7 @@ class Timeline:
         reply = self._reply(event.item_id, event.response_id)
         if reply is None:
             return
+        reply.spoken = True
         begin = max(at, self._queue_end_ms)
         length = event.format.duration_ms(len(event.data))
         self._queue_end_ms = begin + length
@@ -250,6 +254,8 @@ class Timeline:
             reply.cut = True
             reaction = at - turn.begin_ms if turn is not None and speaking else None
             self.interruptions.append(Interruption(at, reply, truncation.audio_end_ms, reaction))
+        for reply in turn.replies if turn is not None else ():
+            reply.unheard = reply.unheard or reply.received_ms is None
         self._silent(at)
 
     def _truncated(self, event: ConversationItemTruncatedEvent, _at: float) -> None:

@@ -68,8 +68,10 @@ class Reply:
         received_ms: when its first audio arrived; None for text.
         audio_ms: length of the audio that arrived.
         heard_from_ms, heard_until_ms: when the listener heard it.
+        spoken: whether it comes as audio, now or in a moment: over WebRTC its words, and the end of its response,
+            may be there before its first sound.
         done: whether its response has ended.
-        cut: whether it was interrupted.
+        cut: whether it was interrupted. unheard: whether that was before its first sound.
     """
 
     item_id: str
@@ -82,8 +84,10 @@ class Reply:
     audio_ms: float = 0.0
     heard_from_ms: float | None = None
     heard_until_ms: float | None = None
+    spoken: bool = False
     done: bool = False
     cut: bool = False
+    unheard: bool = False
 
     @property
     def heard_ms(self) -> float:
@@ -95,7 +99,7 @@ class Reply:
     @property
     def over(self) -> bool:
         """Whether it was generated and heard, as far as it ever will be."""
-        return self.done and (self.received_ms is None or self.heard_until_ms is not None)
+        return self.done and (not self.spoken or self.unheard or self.heard_until_ms is not None)
 
 
 @dataclass(slots=True)
