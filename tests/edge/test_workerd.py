@@ -126,10 +126,18 @@ async def test_nobody_there(play: Any) -> None:
 
 
 async def test_a_peer_that_does_not_answer(play: Any) -> None:
-    silent = await asyncio.start_server(lambda _reader, writer: None, "127.0.0.1", 0)
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):  # until the fetch was aborted, and the connection with it
+            pass
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with silent:
         port = silent.sockets[0].getsockname()[1]
         result = await play("slow_peer", url=f"ws://127.0.0.1:{port}/v1/realtime", key=KEY)
+        await asyncio.wait_for(gone.wait(), 10)
     assert result["type"] == "ConnectTimeout"
     assert "did not answer within 0.3 s" in result["message"]
 

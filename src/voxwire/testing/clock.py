@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -46,6 +47,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds."""
         return self._virtual_now
+
+    if sys.platform == "emscripten":  # Pyodide: no sockets to wake the loop by, and no threads that would
+
+        def _make_self_pipe(self) -> None: ...
+
+        def _close_self_pipe(self) -> None: ...
 
     def jump(self, seconds: float) -> None:
         """Let `seconds` pass at once, as if the process had been suspended: late timers fire late."""
