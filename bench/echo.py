@@ -1,8 +1,8 @@
 """Echo cancellation in a computed room (see `room.py`): how much echo is left, what it does to a voice, what it costs.
 
 ERLE     how much softer the echo is behind the canceller, dB, at the start (0.5 to 2 s) and later (from 5 s on);
-both     the near voice while the far voice speaks, 6 dB softer, as loud as and 6 dB louder than that: its level behind
-         the canceller against in front of it (dB), its intelligibility (STOI, 0 to 1), and how many of 21 sentences the
+both     the near voice while the far voice speaks as loud, at three places of its story: its level behind the
+         canceller against in front of it (dB), its intelligibility (STOI, 0 to 1), and how many of 21 sentences the
          server's recogniser understands;
 alone    the near voice with the far voice silent: the same, 7 sentences;
 CPU      ms per second of audio.
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from common import arguments, has, print_json
-from room import LEVEL, NEAR, Recogniser, cancelled, erle_db, far_voice, level_db, near_voice, recording
+from room import NEAR, Recogniser, cancelled, erle_db, far_voice, level_db, near_voice, recording
 
 from voxwire.audio import LivekitEchoCanceller
 
@@ -30,8 +30,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "echo, 250 ms late": {"delay_ms": 250},
     "echo, 450 ms late": {"delay_ms": 450},
 }
-SPOKEN = 10
-"""Seconds until the end of which the near voice has spoken."""
+ENDS = (7, 10, 12)
+"""Seconds at which the far voice ends, half a second after the near one."""
 BEHIND = 0.1
 """Seconds around a sentence that the recogniser gets as well."""
 
@@ -55,12 +55,11 @@ def measure(
         "later_db": erle_db(heard, left, rate, 5.0, seconds),
         "cpu_ms": cpu * 1000 / seconds,
     }
-    far = far[: SPOKEN * rate]
-    names = list(NEAR)[:sentences]
-    for case, levels in (("both", (LEVEL - 6, LEVEL, LEVEL + 6)), ("alone", (LEVEL,))):
-        nears = [(near_voice(rate, name, level), NEAR[name]) for level in levels for name in names]
+    for case, ends in (("both", ENDS), ("alone", ENDS[:1])):
         results = [
-            _spoken(recogniser, case, far, near, text, rate, delay_ms, options) for near, text in nears
+            _spoken(recogniser, case, far[: end * rate], name, rate, delay_ms, options)
+            for end in ends
+            for name in list(NEAR)[:sentences]
         ]
         row[f"{case}_db"] = statistics.fmean(level for level, _, _ in results)
         row[f"{case}_stoi"] = statistics.fmean(value for _, value, _ in results)
@@ -72,12 +71,12 @@ def _spoken(
     recogniser: Recogniser,
     case: str,
     far: Any,
-    near: Any,
-    text: str,
+    name: str,
     rate: int,
     delay_ms: float,
     options: dict[str, bool],
 ) -> tuple[float, float, bool]:
+    near = near_voice(rate, name)
     at = len(far) - len(near) - rate // 2
     far = far.copy()
     if case == "alone":
@@ -86,7 +85,7 @@ def _spoken(
     left = cancelled(LivekitEchoCanceller(rate, **options), far, heard, rate)
     spoken, around = left[at : at + len(near)], int(BEHIND * rate)
     understood = recogniser.hear(left[at - around : at + len(near) + around], rate)
-    return level_db(spoken) - level_db(near), stoi(near, spoken, rate), understood == text
+    return level_db(spoken) - level_db(near), stoi(near, spoken, rate), understood == NEAR[name]
 
 
 def stoi(clean: Any, other: Any, rate: int) -> float:
@@ -104,7 +103,7 @@ def stoi(clean: Any, other: Any, rate: int) -> float:
 
 def main() -> None:
     given = arguments(__doc__)
-    seconds, sentences = (8.0, 1) if given.quick else (20.0, len(NEAR))
+    seconds, sentences = (12.0, 1) if given.quick else (20.0, len(NEAR))
     recogniser = Recogniser()
     print_json(
         {name: measure(recogniser, seconds, sentences, **options) for name, options in VARIANTS.items()}
