@@ -161,6 +161,28 @@ def serve(
     rtc_backend: Annotated[
         str | None, typer.Option(help="Peer connections by aiortc or wrtc.", metavar="NAME")
     ] = None,
+    sip: Annotated[
+        str | None,
+        typer.Option(help="Take phone calls by SIP at this address, UDP and TCP.", metavar="IP:PORT"),
+    ] = None,
+    sip_user: Annotated[
+        _Texts,
+        typer.Option(
+            help="Who may call by SIP; without one, everyone who reaches the port may. Repeatable.",
+            metavar="NAME:PASSWORD",
+            envvar="VOXWIRE_SIP_USERS",
+        ),
+    ] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            help="Tell this address of incoming calls by SIP, and wait for it to accept them.", metavar="URL"
+        ),
+    ] = None,
+    webhook_secret: Annotated[
+        str | None,
+        typer.Option(help="Signs what it is told: whsec_...", envvar="VOXWIRE_WEBHOOK_SECRET"),
+    ] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions open at a time.")] = None,
     limit: Annotated[
         _Texts, typer.Option(help="Any other limit, NAME=NUMBER. Repeatable.", metavar="NAME=NUMBER")
@@ -193,6 +215,10 @@ def serve(
         public_address=public_address,
         udp_ports=udp_ports,
         rtc_backend=rtc_backend,
+        sip=sip,
+        sip_users=tuple(sip_user or ()),
+        webhook=webhook,
+        webhook_secret=webhook_secret,
         max_sessions=max_sessions,
         limits=tuple(limit or ()),
         log_level=log_level,

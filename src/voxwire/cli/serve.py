@@ -27,6 +27,7 @@ __all__ = [
     "parse_ice_server",
     "parse_limits",
     "parse_ports",
+    "parse_sip_user",
     "run",
     "serve_until_stopped",
 ]
@@ -51,6 +52,10 @@ class ServeOptions:
     public_address: str | None = None
     udp_ports: str | None = None
     rtc_backend: str | None = None
+    sip: str | None = None
+    sip_users: Sequence[str] = field(default=(), repr=False)
+    webhook: str | None = None
+    webhook_secret: str | None = field(default=None, repr=False)
     max_sessions: int | None = None
     limits: Sequence[str] = ()
     log_level: str = "warning"
@@ -111,8 +116,12 @@ def _greeting(server: EmbeddedServer, options: ServeOptions) -> list[str]:
         f"  Key        {key_hint}",
         f"  Speech     {speech}",
     ]
+    if options.sip is not None:
+        lines.insert(4, f"  Phone      sip:voxwire@{server.sip_address} (UDP and TCP)")
     if options.mcp_servers:
         lines.append(f"  MCP        {', '.join(options.mcp_servers)}")
+    if options.sip is not None and not options.sip_users and not _is_loopback(server.sip_host):
+        lines.append("  Warning    everyone who reaches the phone line may call: no --sip-user is set")
     if not keys and not _is_loopback(options.host):
         lines.append(f"  Warning    {options.host} can be reached by others, and no --api-key is set")
     lines.append(f"  Try it     voxwire demo --url {server.url}" + (" --api-key ..." if keys else ""))
@@ -181,6 +190,10 @@ def make_options(options: ServeOptions) -> ServerOptions:
         public_address=options.public_address,
         udp_ports=None if options.udp_ports is None else parse_ports(options.udp_ports),
         rtc_backend=options.rtc_backend,
+        sip=options.sip,
+        sip_users=dict(parse_sip_user(entry) for entry in options.sip_users),
+        webhook=options.webhook,
+        webhook_secret=options.webhook_secret,
     )
 
 
@@ -244,6 +257,18 @@ def parse_ice_server(text: str) -> dict[str, str]:
             raise ConfigError(f"--ice-server {url}: only username=... and credential=... may follow the URL")
         server[name] = value
     return server
+
+
+def parse_sip_user(text: str) -> tuple[str, str]:
+    """`NAME:PASSWORD`.
+
+    Raises:
+        ConfigError: one of them is missing; the password is not said.
+    """
+    name, _, password = text.partition(":")
+    if not name or not password:
+        raise ConfigError("--sip-user must be NAME:PASSWORD")
+    return name, password
 
 
 def parse_limits(pairs: Sequence[str]) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class EmbeddedServer:
         return self.service.phone.address
 
     @property
+    def sip_host(self) -> str:
+        """The local address of the phone line, without a port."""
+        return self.sip_address.rpartition(":")[0].strip("[]")
+
+    @property
     def api_key(self) -> str:
         """A key that opens it; any will do if it is open."""
         return self.options.api_keys[0] if self.options.api_keys else "sk-local"

@@ -23,8 +23,12 @@ DIRECTIONS: Final[tuple[Direction, ...]] = ("sendrecv", "sendonly", "recvonly", 
 MAX_LINES: Final = 1000
 MAX_MEDIA: Final = 32
 
-STATIC: Final[Mapping[int, tuple[str, int]]] = {0: ("PCMU", 8000), 8: ("PCMA", 8000), 13: ("CN", 8000)}
-"""Payload types that need no rtpmap, of those of interest here (RFC 3551 table 4)."""
+STATIC: Final[Mapping[int, tuple[str, int, int]]] = {
+    0: ("PCMU", 8000, 1),
+    8: ("PCMA", 8000, 1),
+    13: ("CN", 8000, 1),
+}
+"""Payload types that need no rtpmap, of those of interest here (RFC 3551 table 4): name, clock, channels."""
 
 
 class SdpError(ValueError):
@@ -204,7 +208,7 @@ def _codecs(formats: list[str], section: _Section) -> tuple[Codec, ...]:
         if not (text.isascii() and text.isdigit() and int(text[:4]) < 128):
             continue
         number = int(text)
-        static = (*STATIC[number], 1) if number in STATIC else None
+        static = STATIC.get(number)
         found = maps.get(text, static)
         if found is not None and found[1] > 0:
             codecs.append(Codec(number, *found, params.get(text, "")))
