@@ -173,7 +173,8 @@ class PrivatePulse:
 
     def _start(self, program: str) -> None:
         log = self._folder / "log"
-        options = ("--daemonize=no", "--exit-idle-time=-1", "--disable-shm=yes", "--use-pid-file=no")
+        # A test that crashes leaves it behind: it ends by itself, five minutes after its last client.
+        options = ("--daemonize=no", "--exit-idle-time=300", "--disable-shm=yes", "--use-pid-file=no")
         command = [program, "-n", "-F", str(self._folder / "default.pa"), *options]
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603
