@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .call_server import ScriptedCall, ScriptedCallServer
     from .clock import VirtualTimeLoop, run_virtual
     from .conformance import (
         CarrierEnds,
@@ -41,6 +42,8 @@ __all__ = [
     "PrivatePulse",
     "RecordedCall",
     "RecordingReceiver",
+    "ScriptedCall",
+    "ScriptedCallServer",
     "ScriptedConnection",
     "ScriptedRealtimeTransport",
     "ScriptedServer",
@@ -74,6 +77,8 @@ _HOME = {
     "PrivatePulse": "pulse",
     "RecordedCall": "script",
     "RecordingReceiver": "receiver",
+    "ScriptedCall": "call_server",
+    "ScriptedCallServer": "call_server",
     "ScriptedConnection": "server",
     "ScriptedRealtimeTransport": "transport",
     "ScriptedServer": "server",

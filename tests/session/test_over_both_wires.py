@@ -1,4 +1,7 @@
-"""The session on the real WebSocket transport, against a scripted service on a loopback socket."""
+"""The session on the real transports, against a scripted service: on a WebSocket, and on a peer connection.
+
+The session must not notice the difference; where the wires differ by nature, the test says so.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,20 @@ import pytest
 
 from voxwire import (
     AudioEvent,
+    AuthenticationError,
     HistoryUpdated,
+    OpenAIRealtimeWebRTC,
+    OpenAIRealtimeWebSocket,
     ProviderError,
     RealtimeAgent,
     RealtimeSession,
     RunContext,
     tool,
 )
-from voxwire.testing import ScriptedConnection, ScriptedServer, response_events
+from voxwire.protocol.items import item_text
+from voxwire.testing import ScriptedCallServer, ScriptedConnection, ScriptedServer, response_events
 
+SOUND = bytes(9600)
 TUTOR = RealtimeAgent("Math Tutor", instructions="Do sums.", voice="cedar")
 
 
@@ -33,10 +41,22 @@ GREETER = RealtimeAgent(
 )
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with ScriptedServer() as running:
+WEBRTC = pytest.param(ScriptedCallServer, id="webrtc", marks=pytest.mark.needs_module("aiortc"))
+ON_WEBSOCKET = pytest.mark.parametrize("server", [ScriptedServer], ids=["websocket"], indirect=True)
+
+
+@pytest.fixture(params=[pytest.param(ScriptedServer, id="websocket"), WEBRTC])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[ScriptedServer]:
+    async with request.param() as running:
         yield running
+
+
+def session_on(server: ScriptedServer, agent: RealtimeAgent, **options: Any) -> RealtimeSession:
+    if isinstance(server, ScriptedCallServer):
+        transport: Any = OpenAIRealtimeWebRTC(base_url=server.url, audio_input=None, audio_output=None)
+    else:
+        transport = OpenAIRealtimeWebSocket(url=server.url)
+    return RealtimeSession(agent, transport=transport, **options)
 
 
 async def joined(
@@ -51,7 +71,7 @@ async def joined(
 
 
 async def test_a_conversation(server: ScriptedServer) -> None:
-    session = RealtimeSession(GREETER, transport="websocket", url=server.url, model="gpt-realtime")
+    session = session_on(server, GREETER, model="gpt-realtime")
     service, config = await joined(session, server)
     assert service.headers["authorization"] == "Bearer test"
     assert config["instructions"] == "Greet."
@@ -78,7 +98,7 @@ async def test_a_conversation(server: ScriptedServer) -> None:
     await session.send_message("Hello")
     await service.expect("conversation.item.create")
     await service.expect("response.create")
-    await service.respond(audio=bytes(9600), text="Hello there.")
+    await service.respond(audio=SOUND, text="Hello there.")
     await service.respond(call=("get_weather", '{"city": "Oslo"}'), response_id="r2", item_id="i2")
     answer = await service.expect("conversation.item.create")
     assert answer["item"] == {
@@ -101,12 +121,17 @@ async def test_a_conversation(server: ScriptedServer) -> None:
     assert [item.type for item in session.history] == ["message", "function_call", "function_call"]
     await service.close(1001, "enough")
     await listening
-    assert b"".join(heard) == bytes(9600)
+    # Over WebRTC audio is on the track, and what a service says in events is not played.
+    assert b"".join(heard) == (b"" if isinstance(server, ScriptedCallServer) else SOUND)
     assert ends == ["Hello there.", "", ""]
     assert saved[-1] == 3
     how = await session.wait_closed()
     assert how is not None
-    assert (how.code, how.reason) == (1001, "enough")
+    if isinstance(server, ScriptedCallServer):
+        assert how.code == 1000, "a peer connection has no codes"
+        assert how.reason
+    else:
+        assert (how.code, how.reason) == (1001, "enough")
     await session.close()
 
 
@@ -120,7 +145,7 @@ async def test_siblings_are_answered_before_the_model_goes_on(server: ScriptedSe
         return f"{context.agent.name}, while {context.session.current_agent.name} talks"
 
     agent = RealtimeAgent("Greeter", tools=[slow], handoffs=[TUTOR])
-    session = RealtimeSession(agent, url=server.url)
+    session = session_on(server, agent)
     service, _ = await joined(session, server)
     one = list(response_events(response_id="r1", item_id="i1", call=("slow", "{}"), call_id="c1"))
     two = list(
@@ -150,7 +175,7 @@ async def test_a_barge_in_stops_a_tool_and_the_call_is_answered_once(server: Scr
         return ""
 
     agent = RealtimeAgent("Greeter", tools=[search])
-    session = RealtimeSession(agent, url=server.url, cancel_tools_on_interrupt=True)
+    session = session_on(server, agent, cancel_tools_on_interrupt=True)
     service, _ = await joined(session, server)
     await service.respond(call=("search", "{}"))
     await entered.wait()
@@ -165,7 +190,7 @@ async def test_a_barge_in_stops_a_tool_and_the_call_is_answered_once(server: Scr
 
 
 async def test_a_refused_configuration_leaves_the_session_usable(server: ScriptedServer) -> None:
-    session = RealtimeSession(GREETER, url=server.url)
+    session = session_on(server, GREETER)
     connecting = asyncio.ensure_future(session.connect(api_key="test"))
     service = await server.accept()
     await service.send({"type": "session.created", "session": {}})
@@ -181,7 +206,7 @@ async def test_a_refused_configuration_leaves_the_session_usable(server: Scripte
 
 
 async def test_a_new_connection_has_a_new_history(server: ScriptedServer) -> None:
-    session = RealtimeSession(GREETER, url=server.url)
+    session = session_on(server, GREETER)
     service, _ = await joined(session, server)
     await service.respond(text="Hello.")
     await service.respond(
@@ -189,10 +214,13 @@ async def test_a_new_connection_has_a_new_history(server: ScriptedServer) -> Non
     )
     await service.confirm_update()
     await service.expect("conversation.item.create")
-    service.drop()
+    if isinstance(server, ScriptedCallServer):
+        await service.close()  # that a call is cut off takes seconds to notice; see tests/carriers
+    else:
+        service.drop()
     how = await asyncio.wait_for(session.wait_closed(), 5)
     assert how is not None
-    assert how.error is not None
+    assert (how.error is None) == isinstance(server, ScriptedCallServer)
     assert len(session.history) == 2
     service, config = await joined(session, server)
     assert config["instructions"] == "Greet."
@@ -201,9 +229,10 @@ async def test_a_new_connection_has_a_new_history(server: ScriptedServer) -> Non
     await session.close()
 
 
+@ON_WEBSOCKET
 async def test_a_slow_loop_is_felt_by_the_service(server: ScriptedServer) -> None:
     """Events nobody takes stop the reading, so that they do not pile up here."""
-    session = RealtimeSession(GREETER, url=server.url)
+    session = session_on(server, GREETER)
     service, _ = await joined(session, server)
     held = asyncio.Event()
     hold = session.transport.hold  # type: ignore[attr-defined]
@@ -230,3 +259,49 @@ async def test_a_slow_loop_is_felt_by_the_service(server: ScriptedServer) -> Non
 async def _send_all(service: ScriptedConnection, event: dict[str, Any], count: int) -> None:
     for _ in range(count):
         await service.send(event)
+
+
+async def test_a_refusal_in_the_service_s_words(server: ScriptedServer) -> None:
+    server.refuse(401, {"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key"}})
+    session = session_on(server, GREETER)
+    with pytest.raises(AuthenticationError, match="Incorrect API key provided"):
+        await session.connect(api_key="wrong")
+    service, _ = await joined(session, server)
+    assert session.status == "connected"
+    await session.close()
+    await service.closed.wait()
+
+
+async def test_an_approval_outlives_the_turn_and_is_answered_once(server: ScriptedServer) -> None:
+    @tool(needs_approval=True)
+    async def delete_account(user_id: str) -> str:
+        return f"{user_id} is gone"
+
+    session = session_on(server, RealtimeAgent("Greeter", tools=[delete_account]))
+    asked = session.events("tool_approval_requested")
+    service, _ = await joined(session, server)
+    await service.respond(call=("delete_account", '{"user_id": "u1"}'))
+    request = await asyncio.wait_for(anext(asked), 5)
+    await session.approve(request)
+    answer = await service.expect("conversation.item.create")
+    assert answer["item"]["output"] == "u1 is gone"
+    await service.expect("response.create")
+    await session.close()
+
+
+async def test_history_is_changed_at_the_service(server: ScriptedServer) -> None:
+    session = session_on(server, GREETER)
+    updates = session.events("history_updated")
+    service, _ = await joined(session, server)
+    await service.respond(text="Hello.")
+    async with asyncio.timeout(5):
+        while "Hello." not in [item_text(item) for item in (await anext(updates)).history]:
+            pass
+    await session.update_history([])
+    await service.expect("conversation.item.delete", {"item_id": "item_1"})
+    await service.send({"type": "conversation.item.deleted", "item_id": "item_1"})
+    async with asyncio.timeout(5):
+        while (await anext(updates)).history:
+            pass
+    assert session.history == ()
+    await session.close()
