@@ -56,6 +56,7 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
 def audio_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
     """`response.output_audio.done`: all received; the listener is still listening."""
     item_id, index = string(event, "item_id"), content_index(event)
+    engine.has_spoken = True
     done = AudioDone(item_id, string(event, "response_id"), index)
     if engine.gate is not None:
         out += holding.hold(engine, engine.gate, done, now)
@@ -74,6 +75,7 @@ def transcript_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action]
     response_id = string(event, "response_id")
     if not item_id or not delta:
         return
+    engine.has_spoken = True  # to the service it has, however much of it is on the way
     if engine.gate is not None:
         engine.gate.text(item_id, len(delta))
     if engine.plane is not None:
