@@ -20,6 +20,10 @@ MAX_DELAY: Final = 5.0
 """Seconds; no device is later than that, whatever its driver says."""
 
 
+_OTHERWISE: Final = frozenset((-9998, -9997, -9994))
+"""`PaErrorCode`: invalid channel count, sample rate, or sample format, so that others may be accepted (portaudio.h)."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """How to open a device.
@@ -145,6 +149,8 @@ class OpenStream:
                 )
             except (sd.PortAudioError, ValueError) as error:
                 refusal = refusal or error
+                if not _OTHERWISE & {*error.args}:
+                    break
         raise self._refused(refusal) from refusal
 
     def _variants(self) -> Iterator[tuple[int, int]]:
