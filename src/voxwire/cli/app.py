@@ -11,7 +11,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="voxwire",
-    help="Realtime voice agents: a demo, a server, and a look at this machine.",
+    help="Realtime voice agents: a demo, a conversation, a server, and a look at this machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -90,6 +90,81 @@ def demo(
         out=out,
         plain=plain,
         max_seconds=max_seconds,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def talk(
+    *,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Talk to this server instead of the embedded one: http(s):// or ws(s)://."),
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Its key. Alone, it means OpenAI. Environment: VOXWIRE_TALK_API_KEY.",
+            envvar="VOXWIRE_TALK_API_KEY",
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Its model.")] = None,
+    voice: Annotated[str | None, typer.Option(help="The first agent's voice.")] = None,
+    transport: _Transport = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(help="A RealtimeAgent, or a function that makes one.", metavar="MODULE:NAME"),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="What you are going to say, roughly; helps the transcriber.", metavar="TEXT"),
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(help="Microphone: a name, a part of one, or an index.", metavar="DEVICE")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="Loudspeaker, likewise.", metavar="DEVICE")] = None,
+    audio_in: Annotated[
+        Path | None,
+        typer.Option(help="Say what is in this WAV file, in place of the microphone.", metavar="FILE"),
+    ] = None,
+    audio_out: Annotated[
+        Path | None,
+        typer.Option(help="Speak into this WAV file, in place of the loudspeaker.", metavar="FILE"),
+    ] = None,
+    push_to_talk: Annotated[
+        bool, typer.Option("--push-to-talk", help="The space bar begins and ends a turn.")
+    ] = False,
+    echo_cancellation: Annotated[
+        bool, typer.Option(help="Keep the loudspeaker out of the microphone.")
+    ] = True,
+    record: Annotated[
+        Path | None, typer.Option(help="Record into this folder: both voices, log, report.", metavar="FOLDER")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False,
+) -> None:
+    """Talk with an agent, by microphone and loudspeaker.
+
+    Without options the two agents of the demo answer, from the embedded server. Keys: m mutes, space or i
+    interrupts, q quits.
+    """
+    from .talk import TalkOptions, run
+
+    options = TalkOptions(
+        url=url,
+        api_key=api_key,
+        model=model,
+        voice=voice,
+        transport=transport,
+        agent=agent,
+        prompt=prompt,
+        input=input,
+        output=output,
+        audio_in=audio_in,
+        audio_out=audio_out,
+        push_to_talk=push_to_talk,
+        echo_cancellation=echo_cancellation,
+        record=record,
+        plain=plain,
     )
     raise typer.Exit(run(options))
 

@@ -108,9 +108,7 @@ def _handed_over(turn: Turn, expect: Expectation) -> Check:
 
 
 def _answered(turn: Turn, expect: Expectation) -> Check:
-    heard = [
-        reply for reply in turn.replies if reply.heard_ms > 0 or (not reply.spoken and reply.text)
-    ]
+    heard = [reply for reply in turn.replies if reply.heard_ms > 0 or (not reply.spoken and reply.text)]
     wanted = expect.handoff or expect.agent
     right = wanted is None or (bool(heard) and heard[-1].agent == wanted)
     detail = f"{heard[-1].agent}: {heard[-1].text!r}" if heard else "no answer was heard"

@@ -1,9 +1,9 @@
-"""How the demo shows itself: plain lines, or a live view in a terminal."""
+"""How a conversation shows itself: plain lines, or a live view in a terminal."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
@@ -80,14 +80,21 @@ class LiveView:
     """Lines that scroll, and below them what is being said at the moment.
 
     Args:
-        partial: what is being said. now: the time, ms. Both are asked at each refresh.
+        partial: what is being said. now: the time, ms. footer: lines below that. All are asked at each refresh.
     """
 
-    def __init__(self, console: Console, partial: Callable[[], Partial], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        console: Console,
+        partial: Callable[[], Partial],
+        now: Callable[[], float],
+        footer: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         from rich.live import Live
 
         self._partial = partial
         self._now = now
+        self._footer = footer
         self._console = console
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=12, transient=True)
 
@@ -124,6 +131,7 @@ class LiveView:
         if said.agent:
             words = Text.assemble(_ending(said.heard), (_beginning(said.ahead), "dim"))
             rows.append(_row(Text(), Text(said.agent, "bold green"), words))
+        rows += [Text(line, "dim", no_wrap=True) for line in self._footer()]
         return Group(*rows)
 
     def __enter__(self) -> Self:
@@ -157,7 +165,13 @@ def _beginning(text: str) -> str:
     return text if len(text) <= _MOST_AHEAD else f"{text[:_MOST_AHEAD].rpartition(' ')[0]} ..."
 
 
-def make_view(*, plain: bool, partial: Callable[[], Partial], now: Callable[[], float]) -> View:
+def make_view(
+    *,
+    plain: bool,
+    partial: Callable[[], Partial],
+    now: Callable[[], float],
+    footer: Callable[[], Sequence[str]] = tuple,
+) -> View:
     """The live view in a terminal, plain lines elsewhere.
 
     Raises:
@@ -169,4 +183,4 @@ def make_view(*, plain: bool, partial: Callable[[], Partial], now: Callable[[], 
         from rich.console import Console
     except ImportError as error:
         raise MissingExtraError("The live view", "cli", "rich") from error
-    return LiveView(Console(), partial, now)
+    return LiveView(Console(), partial, now, footer)

@@ -69,7 +69,7 @@ class Recorder:
     Args:
         session: start before it connects: a log that begins later cannot be replayed.
         path: the folder; it is made if it is not there, files in it are replaced.
-        audio, log, report: which of the files to make.
+        audio, log, report: which of the files to make; without any there is still the timeline.
         redaction: what must not be in the log; by default keys are hidden and audio is told by its size.
         rate: of the WAV file, Hz.
         max_pending_ms: the agent's audio that may wait to be heard, ms; what is beyond that is silent in the file.
@@ -122,7 +122,8 @@ class Recorder:
         """
         if self._begin is not None:
             raise UserError("this recorder was started already; make another one for another recording")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if any(self._wanted.values()):
+            self.folder.mkdir(parents=True, exist_ok=True)
         begin = asyncio.get_running_loop().time()
         try:
             self._open(begin)
