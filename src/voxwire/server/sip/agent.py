@@ -244,7 +244,7 @@ class UserAgent:
         elif message.to.tag is not None or message.method in _DIALOG_ONLY:
             leg = self._leg_of(message)
             if leg is None:
-                transaction.refuse(481, now)
+                transaction.refuse(481, now, to_tag=self.new_tag())
             else:
                 leg.receive(transaction, message, flow, now)
         else:
@@ -295,7 +295,7 @@ class UserAgent:
     def _cancelled(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         invite = self._transactions.cancelled(request)
         if invite is None:
-            transaction.refuse(481, now)
+            transaction.refuse(481, now, to_tag=self.new_tag())
             return
         transaction.refuse(200, now, to_tag=self.new_tag())
         leg = next((leg for leg in self._legs.values() if leg.serves(invite)), None)
