@@ -1,16 +1,20 @@
-"""Approvals, guardrails, progress and results of tools over a real socket, against the embedded server."""
+"""Approvals, guardrails, progress and results of tools on both real transports, against the embedded server."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
+
+import pytest
 
 from voxwire import (
     AgentEnd,
     InputImage,
     MessageItem,
+    OpenAIRealtimeWebRTC,
+    OpenAIRealtimeWebSocket,
     RealtimeAgent,
     RealtimeSession,
     RunContext,
@@ -74,21 +78,33 @@ class Call:
         return [event["type"] for event in self.sent]
 
 
-@asynccontextmanager
-async def calling(script: str, agent: RealtimeAgent, **options: Any) -> AsyncIterator[Call]:
-    responder = ScriptResponder(text=script)
-    async with EmbeddedServer(
-        responder=responder, synthesizer="tone", transcriber="none", vad="energy"
-    ) as server:
-        session = RealtimeSession(
-            agent, transport="websocket", url=server.url, api_key=server.api_key, **options
-        )
-        call = Call(session)
-        async with session:
-            yield call
+Calling: TypeAlias = Callable[..., AbstractAsyncContextManager[Call]]
 
 
-async def test_approvals() -> None:
+@pytest.fixture(params=["websocket", pytest.param("webrtc", marks=pytest.mark.needs_module("aiortc"))])
+def calling(request: pytest.FixtureRequest) -> Calling:
+    """`async with calling(SCRIPT, AGENT, ...) as call`: a session with a server that follows the script."""
+
+    @asynccontextmanager
+    async def begin(script: str, agent: RealtimeAgent, **options: Any) -> AsyncIterator[Call]:
+        responder = ScriptResponder(text=script)
+        async with EmbeddedServer(
+            responder=responder, synthesizer="tone", transcriber="none", vad="energy"
+        ) as server:
+            transport: Any = OpenAIRealtimeWebSocket(url=server.url, api_key=server.api_key)
+            if request.param == "webrtc":
+                transport = OpenAIRealtimeWebRTC(
+                    base_url=server.http_url, api_key=server.api_key, audio_input=None, audio_output=None
+                )
+            session = RealtimeSession(agent, transport=transport, **options)
+            call = Call(session)
+            async with session:
+                yield call
+
+    return begin
+
+
+async def test_approvals(calling: Calling) -> None:
     script = """
     turns:
       - do:
@@ -119,7 +135,7 @@ async def test_approvals() -> None:
         assert call.errors == []
 
 
-async def test_guardrails_images_and_background_results() -> None:
+async def test_guardrails_images_and_background_results(calling: Calling) -> None:
     script = """
     turns:
       - tool_call: {name: look, arguments: {at: diary}}
@@ -158,7 +174,7 @@ async def test_guardrails_images_and_background_results() -> None:
         assert call.errors == []
 
 
-async def test_a_word_while_a_tool_is_slow() -> None:
+async def test_a_word_while_a_tool_is_slow(calling: Calling) -> None:
     """It is one response, and the answer's comes after it."""
     script = """
     turns:
@@ -185,7 +201,7 @@ async def test_a_word_while_a_tool_is_slow() -> None:
         assert call.errors == []
 
 
-async def test_an_answer_that_comes_while_the_word_is_being_said() -> None:
+async def test_an_answer_that_comes_while_the_word_is_being_said(calling: Calling) -> None:
     script = """
     turns:
       - tool_call: {name: search, arguments: {}}
@@ -208,7 +224,7 @@ async def test_an_answer_that_comes_while_the_word_is_being_said() -> None:
         assert call.errors == []
 
 
-async def test_tools_that_are_switched_on_and_chosen() -> None:
+async def test_tools_that_are_switched_on_and_chosen(calling: Calling) -> None:
     script = """
     turns:
       - tool_call: {name: log_in, arguments: {}}
