@@ -78,14 +78,14 @@ class FarEnd:
     def pause(self):
         """Read no datagram but media: nothing is acknowledged any more."""
         seam = self.peer._seam
-        self._held = (seam._forward, [])
-        seam._forward = lambda *datagram: self._held[1].append(datagram)
+        self._held = (seam._take_dtls, [])
+        seam._take_dtls = lambda *datagram: self._held[1].append(datagram)
 
     def resume(self):
-        forward, held = self._held
-        self.peer._seam._forward = forward
+        take, held = self._held
+        self.peer._seam._take_dtls = take
         for datagram in held:
-            forward(*datagram)
+            take(*datagram)
 
 
 class Signalling:

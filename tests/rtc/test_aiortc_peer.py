@@ -210,7 +210,7 @@ async def test_a_peer_that_takes_nothing_is_given_up(connect, monkeypatch):
 
 
 async def test_sending_while_the_peer_closes_is_a_lost_connection(connect):
-    one, other, *_ = await connect()
+    one, _, other, _ = await connect()
     # What aiortc does when the peer resets the channel, before it says that it is closed (RFC 8831, 6.7).
     one._channel._setReadyState("closing")
     with pytest.raises(ConnectionLost, match="the peer is closing it"):

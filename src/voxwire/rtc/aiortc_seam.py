@@ -1,4 +1,4 @@
-"""Every place where voxwire reaches into aiortc 1.16 and aioice 0.13, and nothing else.
+"""Every place where voxwire reaches into aiortc 1.16 and aioice 0.13, with `aiortc_channel`, and nothing else.
 
 aiortc does SDP, ICE, DTLS, SRTP keys and SCTP. Its audio path (a thread per call, an executor per frame, a
 buffer that never shrinks again after a lost packet) is not used: RTP goes from its ICE connection to us, and
@@ -33,6 +33,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
+from .aiortc_channel import ChannelSeam
 from .base import RtcOptions
 from .gathering import Gathering
 
@@ -81,6 +82,8 @@ class Seam:
             self._connection, options, keep=_need(self._connection, "_protocols", "append")
         )
         self._forward: Callable[[bytes, int], None] = _need(self._connection, "data_received")
+        self._take_dtls = self._forward
+        self._channel: ChannelSeam | None = None
         self._install(transceiver)
 
     def _install(self, transceiver: Any) -> None:
@@ -135,7 +138,7 @@ class Seam:
         return True
 
     def _data_received(self, data: bytes, component: int) -> None:
-        """In place of `Connection.data_received`: media to us at once, DTLS to aiortc's queue.
+        """In place of `Connection.data_received`: media to us at once, DTLS to aiortc's queue or our channel.
 
         The first octet tells them apart (RFC 7983, 7). All else is dropped: an empty datagram, from
         anybody, would end aiortc's transport.
@@ -143,7 +146,7 @@ class Seam:
         first = data[0] if len(data) > 1 else 0
         if not 127 < first < 192:
             if 19 < first < 64:
-                self._forward(data, component)
+                self._take_dtls(data, component)
             return
         srtp = self._dtls._rx_srtp
         if srtp is None:  # before the handshake is over: live media is not worth waiting for
@@ -177,6 +180,17 @@ class Seam:
                     )
                     self.heard = self._time()
                     self._on_consent()
+
+    def take_channel(self, sctp: Any, broken: Callable[[str], None]) -> None:
+        """Take the data channel's datagrams from now on, too: DTLS is connected; see `ChannelSeam`."""
+        if self._channel is None:
+            self._channel = ChannelSeam(self._dtls, sctp, need=_need, forward=self._forward, broken=broken)
+            self._take_dtls = self._channel.received
+
+    def tick(self) -> None:
+        """20 ms have passed."""
+        if self._channel is not None:
+            self._channel.tick()
 
     def unfinished_bytes(self, sctp: Any) -> int:
         """Bytes of data channel messages that are not complete yet."""
