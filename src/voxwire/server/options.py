@@ -14,7 +14,7 @@ from ..calls.signatures import Secrets, read_secrets
 from ..errors import ConfigError
 from ..rtc import Backend
 from ..rtc.base import IceServer, RtcPeerFactory
-from .ice import ice_servers
+from ..rtc.ice import ice_servers
 from .limits import Limits
 from .mcp import AllowList
 from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetector

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..rtc.base import RtcOptions, RtcPeerFactory
+from ..rtc.ice import ice_servers
 from .auth import ClientSecrets, Keys, Refusal
 from .calls import Calls
 from .connection import Connection, Socket, Speech
 from .engine import ServerEngine
 from .engine.config import default_session, merge_session
 from .engine.schema import any_mapping, integer, obj, one_of
-from .ice import ice_servers
 from .mcp import AllowList
 from .media import MediaPlane
 from .options import DetectorFactory, ServerOptions
