@@ -14,16 +14,23 @@ import functools
 import importlib
 import json
 import math
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ..errors import MissingExtraError
 
-__all__ = ["STANDARD", "Codec", "default_codec", "fast_codec"]
+__all__ = ["SAFE_DEPTH", "STANDARD", "Codec", "check_depth", "default_codec", "fast_codec"]
 
 _SPACE = " \t\r\n"
 _INFINITE = (math.inf, -math.inf)
+_IN_JAVASCRIPT = sys.platform == "emscripten"
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+
+SAFE_DEPTH = 200
+"""Levels of nesting that the standard library's parser survives anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,31 @@ def _finite(digits: str) -> float:
 _parse = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).raw_decode
 
 
+def check_depth(text: str) -> None:
+    """Refuse what would end the interpreter rather than raise an exception.
+
+    The standard library's parser recurses in C. CPython stops it in time; under Pyodide it runs out of JavaScript's
+    stack first, which is fatal, so brackets are counted before it begins.
+
+    Raises:
+        RecursionError: if there are more than `SAFE_DEPTH` levels.
+    """
+    if text.count("[") + text.count("{") <= SAFE_DEPTH:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        bracket = match[0]
+        if bracket in ("[", "{"):
+            depth += 1
+            if depth > SAFE_DEPTH:
+                raise RecursionError(f"nested deeper than {SAFE_DEPTH}")
+        elif bracket in ("]", "}"):
+            depth -= 1
+
+
 def _standard_loads(text: str) -> Any:
+    if _IN_JAVASCRIPT:
+        check_depth(text)
     if text[:1] in _SPACE:
         text = text.lstrip(_SPACE)
     value, end = _parse(text)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from ..errors import ModelBehaviorError
+from ..protocol.codec import check_depth
 
 __all__ = ["Arguments", "InvalidArgumentsError", "JsonArguments", "arguments_of", "read_json", "value_of"]
 
@@ -42,6 +44,8 @@ def read_json(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
+        if sys.platform == "emscripten":
+            check_depth(text)
         value: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidArgumentsError(f"the arguments are not valid JSON: {error}") from None
