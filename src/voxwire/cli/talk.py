@@ -137,7 +137,7 @@ async def _talk(options: TalkOptions, place: Place, ears: Ears, agent: RealtimeA
         for note in (*notes, *sound.notes):
             stage.remark(f"note: {note}")
         if place.embedded and prompt:
-            stage.remark(f"the embedded server listens for: {prompt}")
+            stage.remark(f"the embedded server listens for: {' '.join(prompt.split())}")
         stage.remark(f"{sound.about}, over {place.wire}, to {place.address(url)}")
         end = await _unless_terminated(stage, ears.audio_in)
         await recorder.close()

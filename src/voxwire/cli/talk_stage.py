@@ -20,7 +20,7 @@ from ..session.session import RealtimeSession
 from ..transports.media import MediaTransport
 from .director import PAUSE_MS, Condition, Stalled, Watch, quiet_for
 from .keys import Keyboard
-from .narration import Entry, Narrator, partial
+from .narration import Entry, Narrator, Partial, partial
 from .talk_audio import HeardLevel, MeteredSource, Sound
 from .talk_status import keys_line, latency_line, meter, path_line, summary_lines
 from .views import make_view
@@ -72,10 +72,9 @@ class TalkStage:
         self._quit = asyncio.Event()
         self._actions: set[asyncio.Task[None]] = set()
         self._why = "the connection ended"
-        live = isinstance(session.transport, MediaTransport)
         self._view = make_view(
             plain=plain,
-            partial=lambda: partial(self._timeline, self._now(), live=live),
+            partial=self._partial,
             now=self._now,
             footer=self._footer,
         )
@@ -110,6 +109,12 @@ class TalkStage:
         self._watch.nudge()
         for entry in self._narrator.take(event, self._now()):
             self._view.show(entry)
+
+    def _partial(self) -> Partial:
+        if self._session.status != "connected":
+            return Partial(self._session.status, "", "", "", "")
+        live = isinstance(self._session.transport, MediaTransport)
+        return partial(self._timeline, self._now(), live=live)
 
     def _footer(self) -> Sequence[str]:
         agent = self._heard.at(self._transport.heard_ms, playing=self._session.transport.speaking)
@@ -193,8 +198,8 @@ class TalkStage:
             ticker = asyncio.create_task(self._tick(keyboard))
             try:
                 await self._session.connect()
-                if keyboard.interactive:
-                    self.remark(keys_line(push_to_talk=self._push is not None))
+                keys = f"   {keys_line(push_to_talk=self._push is not None)}" if keyboard.interactive else ""
+                self.remark(f"connected{keys}")
                 await self._until_over(file)
             except Stalled as stall:
                 status, why = 1, str(stall)

@@ -246,7 +246,7 @@ class Timeline:
 
     def _interrupted(self, event: AudioInterrupted, at: float) -> None:
         turn = self.current
-        speaking = turn is not None and not turn.typed
+        speaking = turn is not None and turn.end_ms is None  # else it was not by talking over it
         for truncation in event.truncations:
             reply = self._replies.get(truncation.item_id)
             if reply is None:
