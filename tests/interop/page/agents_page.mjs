@@ -6,9 +6,8 @@
 //   {audio: "FILE"}     speak a recording, to its end
 //   {hear_ms: N}        wait until that much of the agent was heard, since this step began
 //   {quiet_ms: N}       wait until nothing was heard for that long
-//   {page: "CODE"}      run code in the page, with `client`
 //
-// Lines more: `heard(loud_ms)` before `end`.
+// More lines, at the end: `heard(loud_ms)`, and `microphone(state)` of the page's own stream.
 
 import * as agents from '/node_modules/@openai/agents-realtime/dist/bundle/openai-realtime-agents.mjs';
 import { z } from '/node_modules/zod/index.js';
@@ -22,7 +21,6 @@ window.play = async (scenario) => {
   const print = (kind, fields = {}) => window.print({ kind, ...fields });
   const transport = new agents.OpenAIRealtimeWebRTC({
     ...(scenario.microphone === 'page' ? { mediaStream: mouth.stream } : {}),
-    useInsecureApiKey: scenario.insecure ?? false,
     changePeerConnection: (connection) => {
       connection.addEventListener('track', (event) => ear.listen(event.track));
       return connection;
@@ -36,7 +34,6 @@ window.play = async (scenario) => {
       audio: (file) => mouth.say(`/recordings/${file}`),
       hear_ms: (ms) => ear.hear(ms),
       quiet_ms: (ms) => ear.quiet(ms),
-      page: (code) => new Function('client', `return (async () => { ${code} })();`)(client),
     },
   });
   window.client = client;

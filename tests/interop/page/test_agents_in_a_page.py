@@ -89,7 +89,7 @@ async def test_barge_in(page_client: Any) -> None:
     """The user speaks over the story: the server stops by itself, and knows how far it was heard."""
     report = await page_client.play(
         {"text": "Tell me a long story."},
-        {"hear_ms": 3000},
+        {"hear_ms": 1800},
         {"audio": "5-stop.wav"},
         {"until": "output_audio_buffer.cleared"},
         {"until": "conversation.item.input_audio_transcription.completed"},
@@ -98,7 +98,7 @@ async def test_barge_in(page_client: Any) -> None:
     )
     assert report.of("error") == []
     [truncated] = report.wire("conversation.item.truncated")
-    assert 3000 <= truncated["audio_end_ms"] <= 9000
+    assert 1800 <= truncated["audio_end_ms"] <= 9000
     order = [name for name in report.types() if name != "rate_limits.updated"]
     started = order.index("input_audio_buffer.speech_started")
     assert started < order.index(BUFFER + "cleared") < order.index("conversation.item.truncated")
@@ -148,15 +148,9 @@ async def test_the_server_stops_in_the_middle_of_a_turn(page_client: Any, server
     assert buffer_events(report)[0] == "started"
 
 
-@pytest.mark.parametrize(
-    ("key", "words"),
-    [
-        ("ek_wrong", "Realtime call request failed with status 401: Incorrect API key provided"),
-        ("sk-interop", "requires an ephemeral client key"),
-    ],
-)
-async def test_refusals_reach_the_page(page_client: Any, key: str, words: str) -> None:
-    report = await page_client.play(api_key=key)
+async def test_a_refusal_reaches_the_page(page_client: Any) -> None:
+    """Status and words of the service, which a page only sees where CORS lets it."""
+    report = await page_client.play(api_key="ek_wrong")
     [refused] = report.of("refused")
-    assert words in refused["message"]
+    assert "Realtime call request failed with status 401: Incorrect API key provided" in refused["message"]
     assert report.of("connected") == []

@@ -121,7 +121,7 @@ async def test_mute_interrupt_and_our_goodbye(stage: Stage) -> None:
         {"type": "response.created", "response": {"id": "r1", "status": "in_progress"}},
         {"type": "output_audio_buffer.started", "response_id": "r1"},
     )
-    await stage.until(lambda: stage.of("audio"))
+    await stage.until(lambda: any(event.response_id == "r1" for event in stage.of("audio")))
     await stage.session.interrupt()
     await stage.page_until("received.some(event => event.type === 'output_audio_buffer.clear')")
     types = await stage.page.evaluate("received.map(event => event.type)")
