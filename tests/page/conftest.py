@@ -174,10 +174,11 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(site: str) -> AsyncIterator[Stage]:
+async def stage(site: str, microphone: Path) -> AsyncIterator[Stage]:
     """A page with Python in it; when it ends, what of voxwire ran in it counts for the coverage of this run."""
     covered = _coverage() is not None
-    async with browse(f"{site}/scenes/index.html{'?cover=1' if covered else ''}") as page:
+    address = f"{site}/scenes/index.html{'?cover=1' if covered else ''}"
+    async with browse(address, microphone) as page:
         await page.wait_for_function("window.scenes !== undefined", timeout=40_000)
         await page.get_by_role("button").click()  # before that, a page may make no sound
         made = Stage(page, site)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import wave
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -28,8 +29,12 @@ async def server(page_tools: Any) -> AsyncIterator[Any]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(site: str, page_tools: Any) -> AsyncIterator[Any]:
-    async with page_tools.stage(site) as made:
+async def stage(site: str, page_tools: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
+    quiet = tmp_path_factory.mktemp("microphone") / "quiet.wav"
+    with wave.open(str(quiet), "wb") as out:
+        out.setparams((1, 2, 24_000, 0, "NONE", ""))
+        out.writeframes(bytes(48_000))
+    async with page_tools.stage(site, quiet) as made:
         yield made
 
 

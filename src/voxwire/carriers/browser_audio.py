@@ -59,23 +59,28 @@ async def open_microphone(constraints: Mapping[str, Any] | bool = True) -> PageM
     Raises:
         DeviceError: there is none, or the user or the page's policy refused it.
     """
-    devices = getattr(js_host("A page's microphone").navigator, "mediaDevices", None)
+    js = js_host("A page's microphone")
+    devices = getattr(js.navigator, "mediaDevices", None)
     if devices is None:
         raise DeviceError(f"a page has a microphone only over https:// or on localhost{_MICROPHONE_HELP}")
     audio = constraints if isinstance(constraints, bool) else dict(constraints)
-    asked = asyncio.ensure_future(_ask(devices, {"audio": audio}))
+    asked = asyncio.ensure_future(_ask(js, devices, {"audio": audio}))
     try:
         stream = await asyncio.shield(asked)
     except asyncio.CancelledError:
         asked.add_done_callback(_unwanted)
         raise
-    except Exception as error:
-        raise DeviceError(f"no microphone for this page: {js_words(error)}{_MICROPHONE_HELP}") from error
     return PageMicrophone(stream, own=True)
 
 
-async def _ask(devices: Any, constraints: Mapping[str, Any]) -> Any:
-    return await devices.getUserMedia(to_object(constraints))
+async def _ask(js: Any, devices: Any, constraints: Mapping[str, Any]) -> Any:
+    # An OverconstrainedError is no Error of JavaScript's, and Pyodide never ends an await of a promise that is rejected
+    # with such a thing. So the promise is made where Python does not see it, and the one awaited is never rejected.
+    promises = js.Array.of(to_object(constraints)).map(devices.getUserMedia.bind(devices))
+    (settled,) = await js.Promise.allSettled(promises)
+    if str(settled.status) == "rejected":
+        raise DeviceError(f"no microphone for this page: {js_words(settled.reason)}{_MICROPHONE_HELP}")
+    return settled.value
 
 
 def _unwanted(asked: asyncio.Future[Any]) -> None:

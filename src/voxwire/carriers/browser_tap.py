@@ -25,6 +25,7 @@ class Tap extends AudioWorkletProcessor {
     this.filters = Array.from({ length: this.phases }, (_, phase) => this.filter(phase / this.phases, cutoff));
     this.input = new Float32Array(2 * this.half);
     this.at = 0;                        // position of the next output sample, in units of 1 / phases input samples
+    this.samples = samples;
     this.frame = new Int16Array(samples);
     this.filled = 0;
   }
@@ -60,9 +61,9 @@ class Tap extends AudioWorkletProcessor {
 
   put(sample) {
     this.frame[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
-    if (this.filled === this.frame.length) {
+    if (this.filled === this.samples) {
       this.port.postMessage(this.frame.buffer, [this.frame.buffer]);
-      this.frame = new Int16Array(this.frame.length);
+      this.frame = new Int16Array(this.samples);  // what was posted is gone
       this.filled = 0;
     }
   }

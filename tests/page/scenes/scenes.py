@@ -59,10 +59,13 @@ def get_weather(city: str) -> str:
 AGENT = RealtimeAgent("Ava", instructions="Talk about the weather.", tools=[get_weather])
 
 
-async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
+async def until(condition: Callable[[], object], seconds: float = 15.0, so_far: object = None) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"waited {seconds:g} s in vain: {inspect.getsource(condition)} {so_far}") from None
 
 
 def told(error: BaseException) -> dict[str, Any]:
@@ -88,8 +91,8 @@ class Log:
         self.names: list[str] = []
         session.on("audio", lambda event: self.pcm.extend(event.data))
         session.on("agent_end", lambda event: self.said.append(event.text) if event.text else None)
-        session.on("user_transcript", lambda event: self.heard.append(event.transcript))
-        for name in ("audio_started", "audio_stopped", "audio_interrupted", "error"):
+        session.on("user_transcript", lambda event: self.heard.append(event.text))
+        for name in ("audio_start", "audio_stopped", "audio_interrupted", "error"):
             session.on(name, lambda _event, name=name: self.names.append(name))
 
     def loud_ms(self) -> float:
@@ -164,7 +167,7 @@ async def conversation(url: str, key: str) -> dict[str, Any]:
         during = watched.now()
         stats = transport.get_stats()
         await session.send_message("Thank you, goodbye.")
-        await until(lambda: log.names.count("audio_started") == 2)
+        await until(lambda: log.names.count("audio_start") == 2, so_far=log.__dict__ | {"pcm": 0})
         await session.interrupt()
         await until(lambda: "audio_interrupted" in log.names)
     after = await watched.given_back()
@@ -243,7 +246,7 @@ async def tones(low: float, high: float) -> dict[str, Any]:
         speaker = PageSpeaker(frames.append, audible=False)
         await speaker.prepare()
         speaker.take(out.stream.getAudioTracks()[0])
-        await until(lambda frames=frames: len(frames) >= 60)
+        await until(lambda frames=frames: len(frames) >= 60, so_far=(name, len(frames), str(speaker._context.state), str(context.state)))
         speaker.close()
         pcm = array("h", b"".join(frames[30:60]))
         crossings = sum(a < 0 <= b for a, b in zip(pcm, pcm[1:], strict=False))
@@ -391,13 +394,13 @@ async def carrier_rules(url: str, key: str) -> dict[str, Any]:
             found[name] = told(error)
     found["answer"] = await failing(peer.answer("v=0"))
     carrier.mute_media(True)
-    before = len(receiver.messages)
     event = json.dumps({"type": "input_audio_buffer.append", "audio": "A" * 48_000, "padding": "x" * 12_000})
     for _ in range(8):
         carrier.send(event)
     await carrier.drain()
     found["queue"] = [carrier.media_queued_ms(), peer.sent_ms, peer.queued_ms]
     carrier.pause_reading()
+    before = len(receiver.messages)
     carrier.send('{"type": "no_such_event"}')
     await asyncio.sleep(0.3)
     found["paused"] = len(receiver.messages) - before
