@@ -248,6 +248,10 @@ def serve(
             envvar="VOXWIRE_SIP_USERS",
         ),
     ] = None,
+    sip_digest: Annotated[
+        _Texts,
+        typer.Option(help="Ask for passwords by MD5 (default) or SHA-256. Repeatable.", metavar="NAME"),
+    ] = None,
     webhook: Annotated[
         str | None,
         typer.Option(
@@ -292,6 +296,7 @@ def serve(
         rtc_backend=rtc_backend,
         sip=sip,
         sip_users=tuple(sip_user or ()),
+        sip_digest=tuple(sip_digest or ("MD5",)),
         webhook=webhook,
         webhook_secret=webhook_secret,
         max_sessions=max_sessions,

@@ -54,6 +54,7 @@ class ServeOptions:
     rtc_backend: str | None = None
     sip: str | None = None
     sip_users: Sequence[str] = field(default=(), repr=False)
+    sip_digest: Sequence[str] = ("MD5",)
     webhook: str | None = None
     webhook_secret: str | None = field(default=None, repr=False)
     max_sessions: int | None = None
@@ -192,6 +193,7 @@ def make_options(options: ServeOptions) -> ServerOptions:
         rtc_backend=options.rtc_backend,
         sip=options.sip,
         sip_users=dict(parse_sip_user(entry) for entry in options.sip_users),
+        sip_digest=tuple(options.sip_digest),
         webhook=options.webhook,
         webhook_secret=options.webhook_secret,
     )

@@ -22,6 +22,7 @@ from .speech.base import Responder, Synthesizer, Transcriber, VoiceActivityDetec
 __all__ = ["DetectorFactory", "ServerOptions", "split_address"]
 
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d{1,5}))?")
+_DIGESTS = ("MD5", "SHA-256")
 _SIP_USER = re.compile(r"[^\s\"\\:@<>]+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+|null")
 
@@ -58,6 +59,8 @@ class ServerOptions:
         sip: `HOST:PORT` of the phone line (UDP and TCP), HOST being an IP address; None has none.
         sip_users: name to password of those who may call (digest authentication); with none, everyone who
             reaches the port may.
+        sip_digest: the algorithms with which passwords are asked for, "MD5" and "SHA-256", the first one first.
+            Only MD5 unless you say so: phones in use give up when they are offered another one.
         webhook: URL that is told of incoming calls by SIP (`realtime.call.incoming`), which then wait for
             `.../accept`; None accepts every call with a default session.
         webhook_secret: signs it: `whsec_...`, or raw bytes.
@@ -82,6 +85,7 @@ class ServerOptions:
     rtc_backend: str | RtcPeerFactory | None = None
     sip: str | None = None
     sip_users: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    sip_digest: Sequence[str] = ("MD5",)
     webhook: str | None = None
     webhook_secret: Secrets | None = field(default=None, repr=False)
 
@@ -136,6 +140,12 @@ class ServerOptions:
         for name, password in self.sip_users.items():
             if not name or not password or not _SIP_USER.fullmatch(name):
                 raise ConfigError(f"sip_users: {name!r} must be a plain name with a password")
+        if isinstance(self.sip_digest, str):
+            object.__setattr__(self, "sip_digest", (self.sip_digest,))
+        if not self.sip_digest or not set(self.sip_digest) <= set(_DIGESTS):
+            raise ConfigError(
+                f"sip_digest must name some of {', '.join(_DIGESTS)}, not {list(self.sip_digest)}"
+            )
         if (self.webhook is None) != (self.webhook_secret is None):
             raise ConfigError("webhook and webhook_secret belong together: one was given without the other")
         if self.webhook is not None:

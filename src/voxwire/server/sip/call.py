@@ -13,13 +13,14 @@ from ..calls import Call
 from ..channel import Socket
 from ..connection import Connection
 from ..engine.errors import ClientError
+from .host import offers
 from .leg import Leg
 from .media import SipMedia
 from .message import Request
 from .negotiation import LocalMedia
 from .outputs import Ended, Established, Keyed, MediaChanged, Output, Transferred
 from .ports import NoPortError
-from .sdp import SdpError
+from .sdp import Codec, SdpError
 
 if TYPE_CHECKING:
     from .line import PhoneLine
@@ -171,7 +172,7 @@ class SipCall(Call):
         except NoPortError as error:
             raise Refusal(503, f"{error}", code="server_overloaded", type="server_error") from error
         try:
-            connection = self._line.make_connection(session, media)
+            connection = self._line.make_connection(session, media, self._codec())
             self._answer(media)
         except BaseException:
             media.close()
@@ -179,6 +180,11 @@ class SipCall(Call):
         self._media, self._connection = media, connection
         self._decided.set()
         self._line.flush()
+
+    def _codec(self) -> Codec | None:
+        """What will be spoken; None if the offer is ours, and theirs is the choice."""
+        offer = offers(self._request)
+        return None if offer is None else self._leg.negotiation.check(offer).codec
 
     def _answer(self, media: SipMedia) -> None:
         host = self._leg.flow.local

@@ -57,9 +57,19 @@ class Authenticator:
         realm: what the passwords are for.
         key: random bytes, for the nonces.
         lifetime: seconds that a nonce may be used.
+        algorithms: of `ALGORITHMS`, in the order in which they are offered.
     """
 
-    def __init__(self, users: Mapping[str, str], realm: str, key: bytes, lifetime: float = 60.0) -> None:
+    def __init__(
+        self,
+        users: Mapping[str, str],
+        realm: str,
+        key: bytes,
+        *,
+        lifetime: float = 60.0,
+        algorithms: Sequence[str] = ALGORITHMS,
+    ) -> None:
+        self._algorithms = tuple(algorithms)
         self._users = dict(users)
         self._realm = realm
         self._key = key
@@ -72,7 +82,7 @@ class Authenticator:
         tail = ", stale=true" if stale else ""
         return [
             f'Digest realm="{self._realm}", nonce="{nonce}", qop="auth", algorithm={algorithm}{tail}'
-            for algorithm in ALGORITHMS
+            for algorithm in self._algorithms
         ]
 
     def verify(self, value: str, method: str, uri: str, now: float) -> Verdict:
@@ -86,7 +96,7 @@ class Authenticator:
             return "no"
         algorithm = fields.get("algorithm", "MD5").upper()
         needed = ("username", "realm", "nonce", "uri", "response", "nc", "cnonce", "qop")
-        if algorithm not in ALGORITHMS or not all(fields.get(name) for name in needed):
+        if algorithm not in self._algorithms or not all(fields.get(name) for name in needed):
             return "no"
         if fields["qop"] != "auth" or fields["realm"] != self._realm or fields["uri"] != uri:
             return "no"

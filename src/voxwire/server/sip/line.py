@@ -72,11 +72,12 @@ class PhoneLine:
         self._host = ""
 
     def _agent_options(self, port: int) -> AgentOptions:
-        users = self._service.options.sip_users
+        options = self._service.options
+        users, key = options.sip_users, secrets.token_bytes(32)
         return AgentOptions(
             port=port,
             codecs=available_codecs(),
-            authenticator=Authenticator(users, REALM, secrets.token_bytes(32)) if users else None,
+            authenticator=Authenticator(users, REALM, key, algorithms=options.sip_digest) if users else None,
             max_legs=self.limits.sip_dialogs,
             invites_per_second=self.limits.sip_invites_per_second,
             max_bytes=self.limits.sip_message_bytes,
@@ -193,8 +194,12 @@ class PhoneLine:
             on_silence=on_silence,
         )
 
-    def make_connection(self, session: Mapping[str, Any], media: SipMedia) -> Connection:
+    def make_connection(self, session: Mapping[str, Any], media: SipMedia, codec: Codec | None) -> Connection:
         """The session of a call.
+
+        Args:
+            codec: what is spoken on the line, which decides the session's audio formats; None if the caller
+                has not said yet.
 
         Raises:
             ClientError: it is not valid.
@@ -204,7 +209,16 @@ class PhoneLine:
         engine = self._service.engine(
             DEFAULT_MODEL,
             asyncio.get_running_loop().time(),
-            overrides=session,
+            template=session,
+            overrides=_formats(codec, session.get("type", "realtime")),
             played=lambda: media.played_ms,
         )
         return self._service.connection(engine, None, media)
+
+
+def _formats(codec: Codec | None, kind: object) -> dict[str, Any]:
+    """The audio formats of a session on a line with this codec; recognition goes by them (narrow band)."""
+    name = codec.name.upper() if codec is not None else ""
+    chosen = {"PCMU": {"type": "audio/pcmu"}, "PCMA": {"type": "audio/pcma"}}.get(name)
+    sides = ("input",) if kind == "transcription" else ("input", "output")
+    return {"type": kind, "audio": {side: {"format": chosen} for side in sides} if chosen is not None else {}}

@@ -104,13 +104,13 @@ class Negotiation:
         """Say where our audio is; before `offer` and `answer`."""
         self._local = local
 
-    def check(self, body: bytes) -> None:
-        """Whether an offer could be answered.
+    def check(self, body: bytes) -> AgreedMedia:
+        """What an answer to an offer would agree on.
 
         Raises:
             SdpError: it cannot be read; `NoCommonCodecError` if nothing in it can be used.
         """
-        self._choose(parse_sdp(body))
+        return self._choose(parse_sdp(body))[1]
 
     def answer(self, body: bytes) -> bytes:
         """Our answer to an offer.
