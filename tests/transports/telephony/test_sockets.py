@@ -111,9 +111,7 @@ async def test_functions() -> None:
     assert phone_socket(socket) is socket
 
 
-@pytest.mark.parametrize(
-    "thing", [None, 3, "socket", object(), (), (1, 2), (print,), [print, print]], ids=repr
-)
+@pytest.mark.parametrize("thing", [None, 3, "socket", object(), (), (1, 2), (print,), [print, print]])
 def test_what_is_no_socket(thing: Any) -> None:
     with pytest.raises(UserError, match="no WebSocket that is known"):
         phone_socket(thing)
