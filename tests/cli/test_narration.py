@@ -7,7 +7,16 @@ import pytest
 from voxwire.cli.narration import Entry, Narrator, partial
 from voxwire.cli.views import LiveView, PlainView, make_view
 from voxwire.errors import ConnectionLost
-from voxwire.protocol.transport_events import ConnectionChange, ErrorEvent
+from voxwire.protocol.transport_events import (
+    AudioEvent,
+    AudioInterrupted,
+    AudioStarted,
+    AudioStopped,
+    ConnectionChange,
+    ErrorEvent,
+    ItemTruncation,
+    TranscriptDelta,
+)
 from voxwire.recording.words import call_text, clock_text
 
 
@@ -120,3 +129,41 @@ def test_the_live_view_shows_what_is_being_said(play, entries: list[Entry]) -> N
 def test_without_a_terminal_lines_are_plain(capsys: pytest.CaptureFixture[str], play) -> None:
     view = make_view(plain=False, partial=lambda: partial(play.timeline, 0), now=lambda: 0)
     assert isinstance(view, PlainView)
+
+
+def test_what_is_said_right_now_over_webrtc(play) -> None:
+    """Audio comes as it is heard: how far it is, is told by the words and the pace of the voice."""
+    timeline = play.timeline
+
+    def speak(item: str, text: str, at: float, ms: float) -> None:
+        play.begin(f"r-{item}", at)
+        play.take(TranscriptDelta(text, item, f"r-{item}"), at)
+        play.take(AudioStarted(item, f"r-{item}"), at)
+        for frame in range(round(ms / 20)):
+            play.take(AudioEvent(bytes(960), item, f"r-{item}"), at + 20 * frame)
+
+    timeline.user_begins("Tell me a story", 0, typed=True)
+    speak("a1", "One two three four five six", 1000, 500)
+    assert partial(timeline, 1500).ahead == ""
+    now = partial(timeline, 1500, live=True)  # 65 ms a character: in the third word
+    assert (now.heard, now.ahead) == ("One two three", " four five six")
+    play.take(AudioStopped(), 3700)
+    timeline.turns[0].replies[0].audio_ms = 2700  # 100 ms a character
+    play.end("r-a1", 3700)
+    timeline.user_begins("And then?", 4000, typed=True)
+    speak("a2", "One two three four five six", 5000, 500)
+    now = partial(timeline, 5500, live=True)
+    assert now.heard == "One two"
+    assert partial(timeline, 5250, live=True).heard == "One"
+
+
+def test_an_interruption_of_what_comes_as_it_is_heard(play) -> None:
+    narrator = Narrator(play.timeline)
+    play.timeline.user_begins("Tell me a story", 0, typed=True)
+    play.begin("r1", 1000)
+    play.take(AudioStarted("a1", "r1"), 1000)
+    for frame in range(50):
+        play.take(AudioEvent(bytes(960), "a1", "r1"), 1000 + 20 * frame)
+    play.take(AudioInterrupted((ItemTruncation("a1", 0, 980),)), 2000)
+    (entry,) = narrator.take(AudioInterrupted((ItemTruncation("a1", 0, 980),)), 2000)
+    assert entry.text == "interrupt Ava at 1.0 s"

@@ -19,7 +19,7 @@ from ..protocol.transport_events import (
 )
 from ..recording.latency import latency_of
 from ..recording.timeline import Timeline
-from ..recording.turns import Reply, decoded_arguments
+from ..recording.turns import AHEAD_MS, Reply, decoded_arguments
 from ..recording.words import call_text
 from ..session.events import AgentHandoff, AgentToolEnd
 
@@ -123,12 +123,12 @@ class Narrator:
         cuts = self._timeline.interruptions
         for cut in cuts[self._cuts :]:
             silent = f"; silent after {cut.reaction_ms:.0f} ms" if cut.reaction_ms is not None else ""
+            received = f" of {cut.reply.audio_ms / 1000:.1f} s received" if cut.unheard_ms >= AHEAD_MS else ""
             yield Entry(
                 at,
                 "interruption",
                 "You",
-                f"interrupt {cut.reply.agent} at {cut.cut_ms / 1000:.1f} s "
-                f"of {cut.reply.audio_ms / 1000:.1f} s received{silent}",
+                f"interrupt {cut.reply.agent} at {cut.cut_ms / 1000:.1f} s{received}{silent}",
             )
         self._cuts = len(cuts)
 

@@ -13,7 +13,7 @@ from .latency import STAGES, latency_of, median_heard_ms
 from .report_chart import Chart, draw
 from .report_style import STYLE
 from .timeline import Timeline
-from .turns import Reply, Turn
+from .turns import AHEAD_MS, Reply, Turn
 from .words import call_text, clock_text, word_overlap
 
 __all__ = ["Report", "render"]
@@ -129,7 +129,8 @@ def _turn(turn: Turn, timeline: Timeline, agents: dict[str, str]) -> Iterator[st
                 f", {_ms(cut.reaction_ms)} after your first sample" if cut.reaction_ms is not None else ""
             )
             yield f'<p class="act cut"><b>Interruption</b> {escape(cut.reply.agent)} fell silent{reaction}. '
-            yield f"The reply was cut at {cut.cut_ms / 1000:.2f} s of {cut.reply.audio_ms / 1000:.1f} s received.</p>"
+            received = f" of {cut.reply.audio_ms / 1000:.1f} s received" if cut.unheard_ms >= AHEAD_MS else ""
+            yield f"The reply was cut at {cut.cut_ms / 1000:.2f} s{received}.</p>"
     if turn.text or turn.recognised or not turn.typed:
         words = f"{escape(turn.text or turn.recognised)}{_recognition(turn)}"
         yield f'<p class="said user"><b>You</b> <span>{words}</span></p>'

@@ -9,7 +9,7 @@ from html import escape
 from ..audio.peaks import Outline
 from .latency import latency_of
 from .timeline import Timeline
-from .turns import Reply, Turn
+from .turns import AHEAD_MS, Reply, Turn
 from .words import call_text, clock_text
 
 __all__ = ["Chart", "draw", "tick_step_ms"]
@@ -169,10 +169,10 @@ def _acts(chart: Chart, turn: Turn) -> Iterator[str]:
 def _cuts(chart: Chart) -> Iterator[str]:
     for cut in chart.timeline.interruptions:
         x = chart.x(cut.at_ms)
-        unheard = (cut.reply.audio_ms - cut.cut_ms) / 1000
+        unheard = f", {cut.unheard_ms / 1000:.1f} s not heard" if cut.unheard_ms >= AHEAD_MS else ""
         yield f'<g class="cut"><title>{escape(cut.reply.agent)} interrupted, {clock_text(cut.at_ms)}</title>'
         yield f'<path d="M{x:.1f} 30V{AXIS_Y}"/>'
-        yield f'<text x="{x + 6:.1f}" y="{AGENT_Y + HALF + 10}">cut at {cut.cut_ms / 1000:.2f} s, {unheard:.1f} s not heard</text></g>'
+        yield f'<text x="{x + 6:.1f}" y="{AGENT_Y + HALF + 10}">cut at {cut.cut_ms / 1000:.2f} s{unheard}</text></g>'
 
 
 def _axis(chart: Chart) -> Iterator[str]:

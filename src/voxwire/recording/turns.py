@@ -9,7 +9,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-__all__ = ["HandoffMade", "Interruption", "Reply", "ToolUse", "Turn", "decoded_arguments"]
+__all__ = ["AHEAD_MS", "HandoffMade", "Interruption", "Reply", "ToolUse", "Turn", "decoded_arguments"]
+
+
+AHEAD_MS = 200.0
+"""With less than that waiting, audio comes as it is heard."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,11 @@ class Interruption:
     cut_ms: int
     reaction_ms: float | None
     service_ms: int | None = None
+
+    @property
+    def unheard_ms(self) -> float:
+        """Audio that was there and not heard, ms: next to nothing where it comes in real time (WebRTC)."""
+        return max(0.0, self.reply.audio_ms - self.cut_ms)
 
 
 @dataclass(slots=True)
