@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..carriers.base import Carrier
 from ..carriers.browser_host import in_page
 from ..errors import ConfigError, UserError
-from ..rtc.base import RtcOptions
 from .default_audio import DEFAULT, EchoCancellation
+
+if TYPE_CHECKING:  # a Worker vendors this module, for the key's sake, and none of `rtc`
+    from ..rtc.base import RtcOptions
 
 __all__ = ["PageDevices", "check_page_key", "microphone_constraints", "page_devices"]
 
