@@ -1,15 +1,40 @@
-"""In Pyodide: run pytest. There are no sockets and no threads, so every coroutine runs in virtual time."""
+"""In Pyodide: run pytest. There are no sockets and no threads, and no waiting for the host either."""
 
 from __future__ import annotations
 
 import asyncio
+import selectors
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 
+class Waiting(selectors.PollSelector):
+    """Emscripten's `poll` does not wait."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise TimeoutError(
+                "nothing can happen any more: no timer is pending, and there is nothing else here"
+            )
+        time.sleep(max(0.0, timeout))
+        return []
+
+
+class PlainLoop(asyncio.SelectorEventLoop):
+    """CPython's own loop without what wakes it from outside: there is no outside."""
+
+    def __init__(self) -> None:
+        super().__init__(Waiting())
+
+    def _make_self_pipe(self) -> None: ...
+
+    def _close_self_pipe(self) -> None: ...
+
+
 class Loops:
-    """A plugin: few examples, and every asynchronous test on a `VirtualTimeLoop`, of which the host's knows nothing."""
+    """A plugin: few examples, and every asynchronous test on a loop of its own."""
 
     def pytest_sessionstart(self) -> None:
         import hypothesis
@@ -23,9 +48,7 @@ class Loops:
     def pytest_asyncio_loop_factories(
         self, config: Any, item: Any
     ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-        from voxwire.testing import VirtualTimeLoop
-
-        return {"virtual": VirtualTimeLoop}
+        return {"plain": PlainLoop}
 
 
 def main(*arguments: str) -> int:
