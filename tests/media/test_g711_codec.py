@@ -150,3 +150,10 @@ def test_comfort_noise_is_the_same_on_every_run_and_has_no_seams():
     first, second = ComfortNoise(), ComfortNoise()
     whole = first.make(6000)
     assert b"".join(second.make(size) for size in (1, 999, 4000, 1000)) == whole
+
+
+@pytest.mark.parametrize("level", [0, 1, 5, 0x80])
+def test_the_loudest_comfort_noise_fits_into_16_bits(level: int) -> None:
+    noise = ComfortNoise()
+    noise.learn(bytes([level]))
+    assert -6 < rms_dbfs(noise.make(4801)) < -4

@@ -39,7 +39,8 @@ class ComfortNoise:
 
 
 def _gain(dbfs: float) -> int:
-    return round(10 ** (dbfs / 20) * 32768 / _RMS * 65536)
+    # Noise as loud as a packet may ask for does not fit into 16 bits; -5 dBFS does.
+    return min(round(10 ** (dbfs / 20) * 32768 / _RMS * 65536), 2 * 65536 - 1)
 
 
 @cache

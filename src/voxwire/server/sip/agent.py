@@ -94,9 +94,9 @@ class UserAgent:
         return self.timers.next_due
 
     @property
-    def legs(self) -> int:
+    def legs(self) -> tuple[Leg, ...]:
         """Calls, and calls that are ending."""
-        return len(self._legs)
+        return tuple(self._legs.values())
 
     @property
     def transactions(self) -> int:

@@ -92,6 +92,8 @@ class OutgoingLeg(Leg):
 
     def _timed_out(self, now: float) -> None:
         del now
+        if self._sent is not None:
+            self._sent.abandon()
         if self.state in ("calling", "cancelling"):
             self.end("refused", "nobody answered", 408)
 

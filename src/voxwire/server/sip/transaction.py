@@ -113,6 +113,11 @@ class ClientTransaction(_Transaction):
         if self.table.allows(self.state, "timeout"):
             self._gave_up(now)
 
+    def abandon(self) -> None:
+        """Nobody waits for the response any more (section 9.1); idempotent."""
+        if self.table.allows(self.state, "timeout"):
+            self._step("timeout")
+
     def _again(self, now: float) -> None:
         self._wiring.transmit(self._data, self.flow)
         if self.invite:
