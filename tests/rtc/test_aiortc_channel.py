@@ -8,7 +8,8 @@ import logging
 
 import pytest
 
-from voxwire.rtc.aiortc_channel import ACK_TICKS, ChannelSeam
+from voxwire.rtc.aiortc_channel import ACK_TICKS, INITIAL_RTO, MIN_RTO, ChannelSeam
+from voxwire.testing import Faults, FaultyRelay
 
 pytestmark = [pytest.mark.needs_module("aiortc"), pytest.mark.usefixtures("quick_reports")]
 
@@ -39,6 +40,36 @@ def test_acknowledgements_are_sent_through_the_object():
     created = source(transport.__init__)
     for name in ("_sack_duplicates", "_sack_misordered", "_sack_needed"):
         assert name in created
+
+
+def test_times_are_set_through_the_object():
+    from aiortc.rtcsctptransport import RTCSctpTransport
+
+    transport = RTCSctpTransport
+    assert "self._update_rto(" in source(transport._receive_sack_chunk)
+    assert "self._rto = max(SCTP_RTO_MIN, min(self._srtt + 4 * self._rttvar" in source(transport._update_rto)
+    for starts in (transport._t1_start, transport._t3_start, transport._t3_restart):
+        assert "call_later(self._rto," in source(starts)
+
+
+async def test_a_lost_message_is_sent_again_soon(make_peer, until):
+    async with FaultyRelay() as relay:
+        left, left_owner = make_peer()
+        right, right_owner = make_peer()
+        answer = await right.answer(await relay.offer(await left.offer()))
+        assert left.native.sctp._rto == right.native.sctp._rto == INITIAL_RTO
+        await left.take_answer(await relay.answer(answer))
+        await until(lambda: left_owner.channels and right_owner.channels)
+        left.send("one")
+        await until(lambda: right_owner.messages == ["one"])
+        await until(lambda: left.native.sctp._rto == MIN_RTO)
+        relay.change(Faults(lose={0}, only=lambda datagram: datagram[0] == 23 or 31 < datagram[0] < 64))
+        began = asyncio.get_running_loop().time()
+        left.send("two")
+        await until(lambda: right_owner.messages == ["one", "two"])
+        assert relay.there.lost == 1
+        assert MIN_RTO <= asyncio.get_running_loop().time() - began < 0.95
+        await asyncio.gather(left.close(), right.close())
 
 
 def datagrams(peer):

@@ -151,6 +151,6 @@ async def test_an_outage_of_3_s_is_told_and_leaves_nothing_behind(make_peer, unt
             assert owner.names == ["connecting", "connected", "disconnected", "connected"]
             assert "nothing heard from the peer for 1." in owner.states[2][1]
         await until(lambda: left.sent_ms >= 6500)
-        assert receiver.delay_ms(loop.time()) < 120
+        assert receiver.delay_ms(loop.time()) < 200  # also on a busy machine; nothing of the 3 s
         assert pitch(right_owner.pcm) == pytest.approx(440, abs=5)
         await until(lambda: right_owner.messages == ["sent while nothing gets through"], 10)

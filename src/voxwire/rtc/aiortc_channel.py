@@ -10,6 +10,7 @@ What is needed for that and is not documented, beside what `aiortc_seam` lists, 
 `RTCSctpTransport._handle_data`: a coroutine without an await in it that suspends. A plain function.
 `RTCSctpTransport._send_sack`, `._send_chunk`, replaced; `._sack_needed`, `._sack_misordered`, `._sack_duplicates`:
     delayed acknowledgements, and chunks bundled into one datagram.
+`RTCSctpTransport._rto`, `._srtt`, `._rttvar`, and `._update_rto`, replaced: the times as options.
 """
 
 # ruff: noqa: SLF001 - that is what it is for
@@ -21,12 +22,19 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-__all__ = ["ACK_TICKS", "ChannelSeam"]
+__all__ = ["ACK_TICKS", "INITIAL_RTO", "MIN_RTO", "ChannelSeam", "repeat_sooner"]
 
 logger = logging.getLogger("voxwire")
 
 ACK_TICKS: Final = 3
 """Ticks of 20 ms that an acknowledgement waits at most."""
+INITIAL_RTO: Final = 1.0
+"""Seconds until what is not acknowledged is sent again, before a round trip was measured (RFC 9260 section 16). aiortc
+has the 3 s of RFC 4960."""
+MIN_RTO: Final = 0.4
+"""The least afterwards, as in libwebrtc: a lost event is missed like a lost word, and 1 s (RFC 9260) is long. It has to
+be more than the 0.2 s that the peer may keep an acknowledgement."""
+_MAX_RTO: Final = 60.0
 _PER_ACK: Final = 2
 """Datagrams for each acknowledgement (RFC 9260 section 6.2)."""
 _BUNDLED_BYTES: Final = 1100
@@ -35,6 +43,24 @@ _RECORD_BYTES: Final = 1500
 _DTLS_1_2_DATA: Final = 23
 _DTLS_1_3: Final = range(32, 64)
 """First octets of records with data: RFC 6347 section 4.1, RFC 9147 section 4."""
+
+
+def repeat_sooner(sctp: Any, need: Callable[..., Any]) -> None:
+    """Send lost messages again sooner than aiortc does; to be called before the association is set up.
+
+    Args:
+        sctp: the transport; `need` walks along its attributes, and raises where one is missing.
+    """
+    for name in ("_rto", "_srtt", "_rttvar"):
+        need(sctp, name)
+    update: Callable[[float], None] = need(sctp, "_update_rto")
+
+    def update_rto(round_trip: float) -> None:
+        update(round_trip)
+        sctp._rto = max(MIN_RTO, min(sctp._srtt + 4 * sctp._rttvar, _MAX_RTO))
+
+    sctp._update_rto = update_rto
+    sctp._rto = INITIAL_RTO
 
 
 class ChannelSeam:

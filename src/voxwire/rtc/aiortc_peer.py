@@ -78,6 +78,7 @@ class AiortcPeer(BasePeer):
         try:
             self._prepare()
             self._take_channel(self._pc.createDataChannel(CHANNEL_LABEL))
+            Seam.prepare_channel(self._pc.sctp)
             await self._pc.setLocalDescription(await self._pc.createOffer())
             text: str = self._pc.localDescription.sdp
         except Exception as error:
@@ -103,6 +104,8 @@ class AiortcPeer(BasePeer):
         self._prepare()
         self._pc.on("datachannel", self._take_channel)
         await self._set_remote(remote, "offer")
+        if self._pc.sctp is not None:
+            Seam.prepare_channel(self._pc.sctp)
         try:
             answer = await self._pc.createAnswer()
             self._begin_audio(read_local(answer.sdp), remote)

@@ -33,7 +33,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
-from .aiortc_channel import ChannelSeam
+from .aiortc_channel import ChannelSeam, repeat_sooner
 from .base import RtcOptions
 from .gathering import Gathering
 
@@ -180,6 +180,11 @@ class Seam:
                     )
                     self.heard = self._time()
                     self._on_consent()
+
+    @staticmethod
+    def prepare_channel(sctp: Any) -> None:
+        """Set up what has to be before the data channel's association begins."""
+        repeat_sooner(sctp, _need)
 
     def take_channel(self, sctp: Any, broken: Callable[[str], None]) -> None:
         """Take the data channel's datagrams from now on, too: DTLS is connected; see `ChannelSeam`."""
