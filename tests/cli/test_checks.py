@@ -97,6 +97,21 @@ def test_a_cut_somewhere_else_fails(whole_play, whose: str, cut_ms: int) -> None
     assert failed(whole_play.timeline) == ["4: the service knows where it was cut"]
 
 
+@pytest.mark.parametrize(("heard_ms", "ok"), [(4200, True), (4700, True), (3800, False)])
+def test_audio_in_real_time_may_have_gaps_but_takes_its_time(whole_play, heard_ms: int, ok: bool) -> None:
+    (cut,) = whole_play.timeline.interruptions
+    cut.reply.audio_ms = 4100
+    cut.reply.heard_until_ms = cut.reply.heard_from_ms + heard_ms
+    assert failed(whole_play.timeline) == ([] if ok else ["4: the service knows where it was cut"])
+
+
+@pytest.mark.parametrize(("known", "ok"), [(3800, False), (4050, True), (4350, True), (4500, False)])
+def test_the_service_may_have_sent_what_was_not_played_yet(whole_play, known: int, ok: bool) -> None:
+    (cut,) = whole_play.timeline.interruptions
+    cut.reply.audio_ms, cut.service_ms = 4250, known
+    assert failed(whole_play.timeline) == ([] if ok else ["4: the service knows where it was cut"])
+
+
 def test_a_service_that_was_not_told_fails(whole_play) -> None:
     whole_play.timeline.interruptions[0].service_ms = None
     assert failed(whole_play.timeline) == ["4: the service knows where it was cut"]

@@ -12,7 +12,7 @@ from typing import Any, cast
 __all__ = ["AHEAD_MS", "HandoffMade", "Interruption", "Reply", "ToolUse", "Turn", "decoded_arguments"]
 
 
-AHEAD_MS = 200.0
+AHEAD_MS = 500.0
 """With less than that waiting, audio comes as it is heard."""
 
 
