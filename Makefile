@@ -21,13 +21,19 @@ ifneq ($(and $(wildcard tests/interop/package.json),$(shell command -v npm)),)
 INTEROP += tests/interop/node_modules/.stamp
 endif
 
+# Pyodide and workerd, in which voxwire runs as well; see tests/edge.
+EDGE :=
+ifneq ($(shell command -v npm),)
+EDGE += tests/edge/node_modules/.stamp tests/edge/site-packages/.stamp
+endif
+
 .PHONY: demo test lint docs bench format constraints clean
 
 demo: .venv/.stamp-demo
 	$(BIN)/voxwire demo $(if $(TRANSPORT),--transport $(TRANSPORT)) $(ARGS)
 
 # A part of the tests (TESTS=...) cannot reach the coverage floors, so they are only checked for all of them.
-test: .venv/.stamp-test $(INTEROP)
+test: .venv/.stamp-test $(INTEROP) $(EDGE)
 	$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),--cov --cov-report= --cov-report=json:.coverage.json) $(ARGS)
 	$(if $(TESTS),,$(BIN)/python scripts/coverage_floor.py .coverage.json)
 
@@ -43,7 +49,7 @@ docs: .venv/.stamp-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
 	@echo "The documentation is in site/index.html"
 
-bench: .venv-bench/.stamp
+bench: .venv-bench/.stamp $(EDGE)
 	.venv-bench/bin/python bench/run.py $(ARGS)
 
 format: .venv/.stamp-lint
@@ -63,7 +69,7 @@ constraints:
 	rm -rf .venv-pins
 
 clean:
-	rm -rf .venv .venv-* tests/interop/node_modules site dist build demo-out bench-out htmlcov \
+	rm -rf .venv .venv-* tests/interop/node_modules tests/edge/node_modules tests/edge/site-packages site dist build demo-out bench-out htmlcov \
 		.coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests scripts bench fuzz examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -96,6 +102,16 @@ clean:
 
 tests/interop/node_modules/.stamp: tests/interop/package.json
 	cd tests/interop && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+tests/edge/node_modules/.stamp: tests/edge/package.json
+	cd tests/edge && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# For another Python than this one: nothing compiled, and no dependencies but those that are named.
+tests/edge/site-packages/.stamp: tests/edge/requirements.txt .venv/.stamp-venv
+	$(BIN)/python $(PIP_INSTALL) --upgrade --no-deps --target tests/edge/site-packages --requirement $< \
+		--only-binary=:all: --platform any --python-version 3.13 --implementation py --abi none
 	@touch $@
 
 .venv/.stamp-venv:

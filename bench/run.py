@@ -1,6 +1,6 @@
 """Run the benchmarks, print tables with ratios, write `bench-out/results.json`.
 
-    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback media]
+    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback media echo edge]
 
 Every ratio is against a peer measured in the same run; absolute numbers depend on the machine and on what else
 it is doing. Nothing is asserted. `--quick` shows in less than a minute that everything runs.
@@ -196,6 +196,16 @@ def media(given: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def edge(given: argparse.Namespace) -> dict[str, Any]:
+    results: dict[str, Any] = script("edge", *_quick(given))
+    table("Edge: sizes", ("", "is"), results["sizes"].items())
+    for where, rows in results.get("pyodide", {}).items():
+        table(f"Edge: Pyodide in Node, {where}", ("", "is"), rows.items())
+    if "workerd" in results:
+        table("Edge: Pyodide in workerd (not deployed)", ("", "is"), results["workerd"].items())
+    return results
+
+
 def _quick(given: argparse.Namespace) -> tuple[str, ...]:
     return ("--quick",) if given.quick else ()
 
@@ -208,6 +218,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "holdback": holdback,
     "media": media,
     "echo": echo,
+    "edge": edge,
 }
 
 

@@ -384,3 +384,11 @@ async def event_cost(count: int) -> dict[str, Any]:
     into = time.perf_counter() - start
     await session.close()
     return {"out_us": out / count * 1e6, "in_us": into / count * 1e6, "heard": len(heard)}
+
+
+async def open_session(url: str, key: str) -> dict[str, Any]:
+    """Connect, and leave again."""
+    stage = Stage(url, key)
+    async with stage.session:
+        pass
+    return {"opened": True}
