@@ -16,6 +16,7 @@ PAGES = {
     "history.md": 3,
     "mcp.md": 2,
     "metrics.md": 3,
+    "pyodide.md": 1,
     "recording.md": 2,
     "tools.md": 3,
     "twilio.md": 3,

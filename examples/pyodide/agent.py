@@ -56,7 +56,9 @@ agent = RealtimeAgent(
 # What users are likely to say; any service's transcription makes some use of it.
 likely = "\n".join(f"What is the weather in {city}?" for city in WEATHER)
 config = SessionConfig(
-    audio=AudioConfig(input=AudioInput(transcription=Transcription(model="gpt-4o-mini-transcribe", prompt=likely)))
+    audio=AudioConfig(
+        input=AudioInput(transcription=Transcription(model="gpt-4o-mini-transcribe", prompt=likely))
+    )
 )
 
 

@@ -7,14 +7,13 @@ import json
 import socket
 import wave
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-RECORDED = json.loads(
-    (__import__("pathlib").Path(__file__).resolve().parents[2] / "src/voxwire/cli/demo_audio/dialogue.json").read_text()
-)
+RECORDED = json.loads((files("voxwire.cli") / "demo_audio" / "dialogue.json").read_text())
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.needs_program("chromium"),
@@ -76,7 +75,11 @@ async def test_a_session_talks_over_the_browsers_own_webrtc(stage: Any, server: 
 
 async def test_the_callers_stream_and_element_stay_the_callers(stage: Any, server: Any, key: str) -> None:
     played = await stage.play(
-        "own_stream", url=server.http_url, key=key, recording="/recordings/1-weather.wav", prompt=RECORDED["prompt"]
+        "own_stream",
+        url=server.http_url,
+        key=key,
+        recording="/recordings/1-weather.wav",
+        prompt=RECORDED["prompt"],
     )
     assert "weather in tokyo" in played["heard"][0].lower()
     assert "Tokyo" in played["said"][0]
@@ -109,7 +112,9 @@ async def test_a_call_that_cannot_be_made_says_why_and_leaves_nothing_open(
         "nowhere": "ConnectError",
         "no such place": "ProviderError",
         "timeout": "ConnectTimeout",
+        "ports": "ConfigError",
         "ice": "ConfigError",
+        "bad answer": "SdpError",
         "source": "UserError",
         "sink": "UserError",
         "backend": "ConfigError",
@@ -171,7 +176,7 @@ async def test_a_missing_microphone_is_an_error_and_a_late_one_is_given_back(
     assert "OverconstrainedError" in played["missing"]["words"]
     assert "media_stream=" in played["missing"]["words"]
     assert played["gone"]["type"] == "ConnectError"
-    assert played["after"]["connections"] == []
+    assert set(played["after"]["connections"]) <= {"closed"}
 
 
 @pytest.mark.parametrize("kind", ["webrtc", "websocket"])

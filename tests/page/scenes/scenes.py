@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
+import itertools
 import json
 import math
 from array import array
@@ -24,8 +24,8 @@ from voxwire import (
 )
 from voxwire.carriers.base import CarrierClosed, CarrierRequest
 from voxwire.carriers.browser import BrowserWebRTCCarrier, BrowserWebSocketCarrier
+from voxwire.carriers.signalling import Answer
 from voxwire.rtc.base import RtcOptions
-
 
 
 async def play(name: str, given: str) -> str:
@@ -65,7 +65,9 @@ async def until(condition: Callable[[], object], seconds: float = 15.0, so_far: 
             while not condition():
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"waited {seconds:g} s in vain: {inspect.getsource(condition)} {so_far}") from None
+        raise AssertionError(
+            f"waited {seconds:g} s in vain: {inspect.getsource(condition)} {so_far}"
+        ) from None
 
 
 def told(error: BaseException) -> dict[str, Any]:
@@ -171,7 +173,6 @@ async def conversation(url: str, key: str) -> dict[str, Any]:
         await session.interrupt()
         await until(lambda: "audio_interrupted" in log.names)
     after = await watched.given_back()
-    gc.collect()
     return {
         "kind": type(transport).__name__,
         "status": transport.status,
@@ -204,7 +205,9 @@ async def own_stream(url: str, key: str, recording: str, prompt: str) -> dict[st
         base_url=url, api_key=key, media_stream=out.stream, audio_element=element, echo_cancellation="require"
     )
     transcription = {"model": "gpt-4o-mini-transcribe", "prompt": prompt}
-    session = RealtimeSession(AGENT, transport=transport, config={"audio": {"input": {"transcription": transcription}}})
+    session = RealtimeSession(
+        AGENT, transport=transport, config={"audio": {"input": {"transcription": transcription}}}
+    )
     log = Log(session)
     async with session:
         question = context.createBufferSource()
@@ -246,15 +249,22 @@ async def tones(low: float, high: float) -> dict[str, Any]:
         speaker = PageSpeaker(frames.append, audible=False)
         await speaker.prepare()
         speaker.take(out.stream.getAudioTracks()[0])
-        await until(lambda frames=frames: len(frames) >= 60, so_far=(name, len(frames), str(speaker._context.state), str(context.state)))
+        await until(
+            lambda frames=frames: len(frames) >= 60,
+            so_far=(name, len(frames), str(speaker._context.state), str(context.state)),
+        )
         speaker.close()
         pcm = array("h", b"".join(frames[30:60]))
-        crossings = sum(a < 0 <= b for a, b in zip(pcm, pcm[1:], strict=False))
+        crossings = sum(a < 0 <= b for a, b in itertools.pairwise(pcm))
         levels[name] = {"dbfs": rms_dbfs(pcm.tobytes()), "hertz": crossings / (len(pcm) / 24_000)}
         levels["rate"] = context.sampleRate
         levels["sizes"] = sorted({len(frame) for frame in frames})
         await context.close()
     return levels
+
+
+async def nonsense(_request: CarrierRequest, _offer: str) -> Answer:
+    return Answer("v=0")
 
 
 async def refusals(url: str, key: str, nowhere: str) -> dict[str, Any]:
@@ -271,7 +281,9 @@ async def refusals(url: str, key: str, nowhere: str) -> dict[str, Any]:
         "nowhere": await connect(base_url=nowhere),
         "no such place": await connect(base_url=f"{url}/nothing"),
         "timeout": await connect(open_timeout=0.001),
-        "ice": await connect(rtc_options=RtcOptions(ports=(1, 2))),
+        "ports": await connect(rtc_options=RtcOptions(ports=(1, 2))),
+        "ice": await connect(ice_servers=["stun:"]),
+        "bad answer": await connect(carrier=lambda: BrowserWebRTCCarrier(signalling=nonsense)),
     }
     for name, options in {
         "source": {"audio_input": object()},
@@ -291,7 +303,13 @@ async def refusals(url: str, key: str, nowhere: str) -> dict[str, Any]:
 async def standard_key(url: str, key: str) -> str | None:
     """A standard key, allowed: the session goes along with the offer, in a form."""
     transport = OpenAIRealtimeWebRTC(
-        base_url=url, api_key=key, use_insecure_api_key=True, audio_input=None, audio_output=None
+        base_url=url,
+        api_key=key,
+        use_insecure_api_key=True,
+        audio_input=None,
+        audio_output=None,
+        ice_servers=[{"urls": "turn:127.0.0.1:9", "username": "u", "credential": "c"}],
+        rtc_options=RtcOptions(gather_timeout=0.2),  # nobody answers there
     )
     await transport.connect(initial_session_config={"instructions": "Be brief."})
     call_id, instructions = transport.call_id, transport.session_config["instructions"]
@@ -328,7 +346,6 @@ def calling(url: str, key: str) -> CarrierRequest:
 async def another_connection(url: str, key: str, function: str) -> dict[str, Any]:
     """`change_peer_connection` sees the track and the channel, and gives another connection, or none."""
     seen: dict[str, Any] = {}
-    proxies = []
 
     def change(connection: Any) -> Any:
         seen["senders"] = connection.getSenders().length
@@ -363,8 +380,11 @@ async def another_connection(url: str, key: str, function: str) -> dict[str, Any
     }
     await carrier.close()
     again = await failing(carrier.open(calling(url, key), receiver))
-    result |= {"after": str(used.connectionState), "again": again, "ends": [end.code for end in receiver.ends]}
-    del proxies
+    result |= {
+        "after": str(used.connectionState),
+        "again": again,
+        "ends": [end.code for end in receiver.ends],
+    }
     return result
 
 
@@ -373,12 +393,10 @@ async def carrier_rules(url: str, key: str) -> dict[str, Any]:
     carrier = BrowserWebRTCCarrier(microphone=False)
     receiver = Receiver()
     found: dict[str, Any] = {"before": [carrier.call_id, carrier.plays_itself, carrier.media_queued_ms()]}
-    for name, wrong in {"send early": lambda: carrier.send("{}"), "answer": None}.items():
-        if wrong is not None:
-            try:
-                wrong()
-            except VoxwireError as error:
-                found[name] = told(error)
+    try:
+        carrier.send("{}")
+    except VoxwireError as error:
+        found["send early"] = told(error)
     await carrier.open(calling(url, key), receiver)
     await until(lambda: receiver.frames > 10)
     peer = carrier._link.peer
@@ -432,9 +450,6 @@ async def no_microphone(url: str, key: str) -> dict[str, Any]:
     gone = await failing(connecting)
     await until(lambda: watched.now()["microphones"] == ["ended"])
     return {"missing": missing, "gone": gone, "after": await watched.given_back()}
-
-
-ended: list[Any] = []
 
 
 async def waits_for_the_end(url: str, key: str, kind: str) -> dict[str, Any]:
@@ -515,7 +530,9 @@ async def websocket_rules(url: str, key: str) -> dict[str, Any]:
             carrier.send("{}") if name == "send" else await carrier.drain()
         except VoxwireError as error:
             found[name] = told(error)
-    request = CarrierRequest(f"{url}?model=gpt-realtime", {"Authorization": f"Bearer {key}"}, max_message_bytes=100_000)
+    request = CarrierRequest(
+        f"{url}?model=gpt-realtime", {"Authorization": f"Bearer {key}"}, max_message_bytes=100_000
+    )
     await carrier.open(request, receiver)
     await until(lambda: receiver.messages)
     carrier.send("no JSON")
@@ -525,11 +542,7 @@ async def websocket_rules(url: str, key: str) -> dict[str, Any]:
     found["types"] = [json.loads(message)["type"] for message in receiver.messages]
     found["ends"] = [[end.code, end.clean] for end in receiver.ends]
     short, other = BrowserWebSocketCarrier(), Receiver()
-    await short.open(
-        CarrierRequest(request.url, request.headers, max_message_bytes=10), other
-    )
+    await short.open(CarrierRequest(request.url, request.headers, max_message_bytes=10), other)
     await until(lambda: other.ends)
     found["too long"] = [other.ends[0].code, other.ends[0].reason]
     return found
-
-
