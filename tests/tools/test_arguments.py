@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, NotRequired, Optional, Required, TypedDict
 
 import pytest
 from pydantic import BaseModel, Field
@@ -32,6 +32,16 @@ class Place:
     country: str = "NO"
     tags: list[str] = field(default_factory=list)
     known: bool = field(default=True, init=False)
+
+
+class Booking(TypedDict):
+    day: str
+    people: NotRequired[int]
+
+
+class Wish(TypedDict, total=False):
+    place: Required[Place]
+    note: str
 
 
 def forecast(
@@ -254,6 +264,14 @@ def test_json_arguments_are_not_checked() -> None:
         (dict, {"type": "object"}),
         (int | str, {"anyOf": [{"type": "integer"}, {"type": "string"}]}),
         (Annotated[int, ["not hashable"]], {"type": "integer"}),
+        (
+            Booking,
+            {
+                "type": "object",
+                "properties": {"day": {"type": "string"}, "people": {"type": "integer"}},
+                "required": ["day"],
+            },
+        ),
     ],
 )
 def test_plain_schema(annotation: Any, schema: Any) -> None:
@@ -279,6 +297,9 @@ def test_plain_schema_refuses(annotation: Any) -> None:
         (int | str, "a", "a"),
         (Annotated[int, ["not hashable"]], 1, 1),
         (Literal[1, "1"], "1", "1"),
+        (Booking, {"day": "Friday"}, {"day": "Friday"}),
+        (Booking, {"day": "Friday", "people": 2, "more": 1}, {"day": "Friday", "people": 2}),
+        (Wish, {"place": {"city": "Oslo"}}, {"place": Place("Oslo")}),
     ],
 )
 def test_plain_values(annotation: Any, value: Any, result: Any) -> None:
@@ -299,6 +320,9 @@ def test_plain_values(annotation: Any, value: Any, result: Any) -> None:
         (int | None, "a", "x: should be a integer or x: should be null"),
         (Literal[1], True, "x: should be one of 1"),
         (Place, {}, r"x\.city: missing"),
+        (Booking, {"people": 2}, r"x\.day: missing"),
+        (Booking, {"day": "Friday", "people": "two"}, r"x\.people: should be a integer"),
+        (Wish, {"note": "none"}, r"x\.place: missing"),
     ],
 )
 def test_plain_values_refuse(annotation: Any, value: Any, words: str) -> None:

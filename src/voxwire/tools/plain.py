@@ -1,6 +1,6 @@
 """Schemas and readers without pydantic, for platforms that do not have it.
 
-It knows str, int, float, bool, None, Any, list, tuple[X, ...], dict, unions, Literal, Enum, Annotated and
+It knows str, int, float, bool, None, Any, list, tuple[X, ...], dict, unions, Literal, Enum, Annotated, TypedDict and
 dataclasses, and refuses the rest where the tool is defined.
 """
 
@@ -10,7 +10,21 @@ import dataclasses
 import enum
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, NoReturn, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NoReturn,
+    NotRequired,
+    Required,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from ..errors import UserError
 from .arguments import InvalidArgumentsError, read_json
@@ -71,6 +85,8 @@ def schema_of(annotation: Any) -> dict[str, Any]:
         return {"enum": [member.value for member in annotation]}
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         return _object(_fields(annotation), closed=False)
+    if _is_typed_dict(annotation):
+        return _object(_keys(annotation), closed=False)
     return _generic_schema(annotation)
 
 
@@ -118,6 +134,22 @@ def _fields(cls: type) -> list[Parameter]:
     ]
 
 
+def _is_typed_dict(annotation: Any) -> bool:
+    return is_typeddict(cast("object", annotation))
+
+
+def _keys(cls: Any) -> list[Parameter]:
+    return [_key(cls, name, hint) for name, hint in get_type_hints(cls, include_extras=True).items()]
+
+
+def _key(cls: Any, name: str, hint: Any) -> Parameter:
+    # Where annotations are strings, `__required_keys__` knows nothing of these two.
+    marked = get_origin(hint)
+    if marked in (Required, NotRequired):
+        return Parameter(name, get_args(hint)[0], REQUIRED if marked is Required else _FACTORY)
+    return Parameter(name, hint, REQUIRED if name in cls.__required_keys__ else _FACTORY)
+
+
 def _default(item: dataclasses.Field[Any]) -> Any:
     if item.default is not dataclasses.MISSING:
         return item.default
@@ -147,11 +179,17 @@ def convert(annotation: Any, value: Any, where: str) -> Any:
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         fields = {parameter.name: parameter for parameter in _fields(annotation)}
         given = _mapping(value, where)
-        present = {
-            name: field for name, field in fields.items() if name in given or field.default is REQUIRED
-        }
+        present = _present(fields, given)
         return cast("Callable[..., Any]", annotation)(**_read(given, present, where, closed=False))
+    if _is_typed_dict(annotation):
+        keys = {parameter.name: parameter for parameter in _keys(annotation)}
+        return _read(given := _mapping(value, where), _present(keys, given), where, closed=False)
     return _generic(annotation, value, where)
+
+
+def _present(parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Those that were given, and those that had to be."""
+    return {name: item for name, item in parameters.items() if name in given or item.default is REQUIRED}
 
 
 def _generic(annotation: Any, value: Any, where: str) -> Any:
