@@ -8,18 +8,15 @@ restores a snapshot in place of that start.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import io
 import json
 import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +28,6 @@ sys.path.insert(0, str(ROOT / "tests" / "edge"))
 import edge_hosts  # noqa: E402
 
 SRC = ROOT / "src"
-
-
-def compressed(paths: Iterable[Path]) -> int:
-    """Bytes of these files as one gzipped archive, the way a Worker is uploaded."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path in paths:
-            archive.add(path, path.relative_to(SRC))
-    return len(gzip.compress(buffer.getvalue(), 9))
 
 
 def wheel_bytes() -> int:
@@ -60,8 +48,8 @@ def sizes() -> dict[str, float]:
     vendored = edge_hosts.worker_files()
     return {
         "wheel, KB": wheel_bytes() / 1000,
-        "whole package in a Worker, compressed, KB": compressed(package_files()) / 1000,
-        "Worker's set of files, compressed, KB": compressed(vendored) / 1000,
+        "whole package in a Worker, compressed, KB": edge_hosts.compressed(package_files()) / 1000,
+        "Worker's set of files, compressed, KB": edge_hosts.compressed(vendored) / 1000,
         "Worker's set of files, count": len(vendored),
     }
 

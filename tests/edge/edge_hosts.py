@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
+import io
 import json
 import shutil
 import subprocess
 import sys
+import tarfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -44,6 +47,15 @@ def load(path: Path) -> ModuleType:
 def worker_files() -> list[Path]:
     """The files of voxwire that a Worker vendors, by the example's list."""
     return list(load(EXAMPLE / "slim.py").kept(ROOT / "src" / "voxwire"))
+
+
+def compressed(paths: Iterable[Path]) -> int:
+    """Bytes of these files of the package as one gzipped archive, which is how a Worker's size is counted."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in paths:
+            archive.add(path, path.relative_to(ROOT / "src"))
+    return len(gzip.compress(buffer.getvalue(), 9))
 
 
 def write_bundle(target: Path, extra: Iterable[Path]) -> None:
