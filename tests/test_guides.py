@@ -12,6 +12,7 @@ import pytest
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 PAGES = {
     "calls.md": 3,
+    "cloudflare.md": 2,
     "devices.md": 3,
     "history.md": 3,
     "mcp.md": 2,
