@@ -23,7 +23,7 @@ async def test_a_question_is_heard_and_answered_in_the_page(
     async with page_tools.serve() as server:
         given = urlencode({"url": server.http_url, "key": await page_tools.ephemeral_key(server)})
         address = f"{site}/example/index.html?pyodide=/pyodide/&wheel=/voxwire.whl#{given}"
-        async with page_tools.browse(address, spoken("1-weather.wav", after_ms=5000)) as page:
+        async with page_tools.browse(address, spoken("1-weather.wav", after_ms=4000)) as page:
             await page.get_by_role("button", name="Start").click(
                 timeout=40_000
             )  # enabled once Python is there

@@ -103,7 +103,7 @@ class OpenAIRealtimeWebRTC(MediaTransport):
         source = _one_of("audio_input", audio_input, "media_stream", media_stream)
         sink = _one_of("audio_output", audio_output, "audio_element", audio_element)
         self._page: PageDevices | None = None
-        if carrier is None and on_javascript():
+        if on_javascript():
             self._page = page_devices(
                 audio_input=audio_input,
                 audio_output=audio_output,
