@@ -20,6 +20,8 @@ TAIL: Final = 0.5
 """Seconds that audio may be on its way after the service said that it ended or was cleared."""
 UNCLEARED: Final = 2.0
 """Seconds after an interruption in which the service has to say that it cleared its audio."""
+CLEARED_SILENCE_MS: Final = 100.0
+"""So much silence after the service cleared its audio, and none of it is on its way any more; words have pauses."""
 EARLY_SILENCE_MS: Final = 400.0
 """Sound that no `started` followed, and so much silence behind it, was no reply."""
 MAX_RESPONSES: Final = 64
@@ -57,6 +59,7 @@ class MediaPlane:
     def _step(self, event: str, now: float) -> None:
         self.state = MEDIA.step(self.state, event)
         self._since = now
+        self._quiet_ms = 0.0
 
     @property
     def quiet(self) -> bool:
@@ -85,8 +88,10 @@ class MediaPlane:
         """A frame of `ms` arrived; `silent` if there is nothing to hear in it."""
         if self.state == "stopping" and now - self._since > UNCLEARED:
             self._fall_quiet("too long", now)
-        elif self.state == "stopped" and (silent or now - self._since > TAIL):
-            self._fall_quiet("silence" if silent else "too long", now)
+        elif self.state == "stopped":
+            self._quiet_ms = self._quiet_ms + ms if silent else 0.0
+            if self._quiet_ms >= CLEARED_SILENCE_MS or now - self._since > TAIL:
+                self._fall_quiet("silence" if silent else "too long", now)
         match self.state:
             case "playing":
                 return "play"
@@ -103,7 +108,6 @@ class MediaPlane:
                 return "play"
 
     def _begin_early(self, now: float) -> FrameFate:
-        self._quiet_ms = 0.0
         self._step("sound", now)
         return "play"
 
