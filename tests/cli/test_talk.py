@@ -145,6 +145,8 @@ async def heard_in(pcm: bytes, *phrases: str) -> str:
 @on_devices
 async def test_a_spoken_question_is_answered_on_the_loudspeaker(pulse, terminal, tmp_path: Path) -> None:
     ear = pulse.recorder(rate=16_000)
+    assert ear.stdout is not None
+    listening = asyncio.get_running_loop().run_in_executor(None, ear.stdout.read)  # from now on
     talk = terminal("--transport", "webrtc", "--no-echo-cancellation", "--record", str(tmp_path / "call"))
     talk.until("connected   m: mute   space or i: interrupt   q: quit")
     assert "from 'default' to 'default', over webrtc, to http://127.0.0.1:" in talk.shown
@@ -169,7 +171,9 @@ async def test_a_spoken_question_is_answered_on_the_loudspeaker(pulse, terminal,
     assert "1 turn, answer heard after" in talk.shown
     assert (tmp_path / "call" / "report.html").exists()
     ear.terminate()
-    room = ear.communicate()[0]
+    room = await listening
+    ear.wait()
+    ear.stdout.close()
     loud = [at for at in range(0, len(room) - 640, 640) if rms_dbfs(room[at : at + 640]) > -45]
     spoken = room[max(0, loud[0] - 6400) : loud[-1] + 6400]
     assert word_overlap(ANSWER, await heard_in(spoken, ANSWER, "Please tell me the city.")) >= 0.5
