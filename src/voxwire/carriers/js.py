@@ -97,11 +97,7 @@ class Proxies:
             self._listening.append((target, name, made))
 
     def destroy(self) -> None:
-        """Remove the listeners and let the functions go; idempotent.
-
-        Not from within one of the functions: Pyodide cannot destroy a proxy that is being called. Use
-        `loop.call_soon(proxies.destroy)` there.
-        """
+        """Remove the listeners and let the functions go; idempotent, and allowed within one of the functions."""
         listening, self._listening = self._listening, []
         for target, name, handler in listening:
             target.removeEventListener(name, handler)

@@ -144,7 +144,7 @@ class WorkersLink:
         self.how = how
         self._ended.set()
         self.inbox.end(how)
-        asyncio.get_running_loop().call_soon(self.proxies.destroy)  # one of them may be running
+        asyncio.get_running_loop().call_soon(self.proxies.destroy)  # after the event that is being told
 
     def _unsent(self) -> int:
         return int(getattr(self._socket, "bufferedAmount", 0) or 0)
