@@ -32,10 +32,16 @@ endif
 demo: .venv/.stamp-demo
 	$(BIN)/voxwire demo $(if $(TRANSPORT),--transport $(TRANSPORT)) $(ARGS)
 
+# Most tests share the cores; what plays in real time (see tests/conftest.py) has them to itself afterwards.
 # A part of the tests (TESTS=...) cannot reach the coverage floors, so they are only checked for all of them.
 test: .venv/.stamp-test $(INTEROP) $(EDGE)
-	$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),--cov --cov-report= --cov-report=json:.coverage.json) $(ARGS)
-	$(if $(TESTS),,$(BIN)/python scripts/coverage_floor.py .coverage.json)
+ifneq ($(TESTS),)
+	$(BIN)/python -m pytest $(TESTS) $(ARGS)
+else
+	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist worksteal --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report= --cov-report=json:.coverage.json $(ARGS)
+	$(BIN)/python scripts/coverage_floor.py .coverage.json
+endif
 
 lint: .venv/.stamp-lint
 	$(BIN)/ruff check

@@ -22,10 +22,30 @@ pytest_plugins = ["voxwire.testing.pytest_plugin"]
 ROOT = Path(__file__).resolve().parent.parent
 REQUIRE_ALL = os.environ.get("VOXWIRE_REQUIRE_ALL") == "1"
 
+# Real audio in real time, in several processes: `make test` runs these after the others, one at a time.
+ALONE = (
+    "audio/test_devices_on_pulse.py",
+    "cli/test_demo.py",
+    "cli/test_talk.py",
+    "rtc/test_faults.py",
+    "rtc/test_faults_session.py",
+    "server/sip/test_phones.py",
+    "server/test_calls.py",
+    "session/test_over_webrtc.py",
+    "transports/telephony/test_calls.py",
+    "transports/test_webrtc_on_devices.py",
+)
+
 # A shared machine may take its time over one example; and CI tries the same ones on every run.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests") and item.path.as_posix().endswith(ALONE):
+            item.add_marker("alone")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
