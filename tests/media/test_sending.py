@@ -233,3 +233,56 @@ def test_nothing_is_lost_or_sent_twice(script: list[int | None]):
     assert out == list(written)
     assert sender.queued_ms == 0
     assert sender.sent_ms == pytest.approx(len(written) / 24)
+
+
+def test_live_audio_does_not_wait_for_the_tick():
+    sender = Sender()
+    assert sender.early() is None
+    sender.write(pcm(20))
+    assert sender.early() is None, "not before the first tick, which sets the clock"
+    assert sender.step() is not None
+    stamps = []
+    for value in range(2, 6):
+        sender.write(pcm(10, value))
+        assert sender.early() is None
+        sender.write(pcm(10, value))
+        packet = parse_rtp(sender.early() or b"")
+        assert packet.payload == pcm(20, value)
+        assert not packet.marker
+        stamps.append(packet.timestamp)
+        assert sender.step() is None, "its packet is out already"
+    assert [stamp - stamps[0] for stamp in stamps] == [0, STEP, 2 * STEP, 3 * STEP]
+    assert sender.sent_ms == 100
+    assert sender.step() is None, "a frame that is late is left out, not replaced by silence"
+    sender.write(pcm(20, 9))
+    late = parse_rtp(sender.early() or b"")
+    assert late.marker
+    assert late.timestamp - stamps[-1] == 2 * STEP
+
+
+def test_only_one_packet_goes_early_and_a_backlog_keeps_the_pace_of_the_ticks():
+    sender = Sender()
+    sender.step()
+    sender.write(pcm(20, 1))
+    first = parse_rtp(sender.early() or b"")
+    sender.write(pcm(20, 2))
+    assert sender.early() is None
+    assert sender.step() is None
+    sender.write(pcm(20, 3))
+    assert sender.early() is None, "two frames are waiting"
+    rest = sender.steps(2)
+    assert [p and (p.payload, p.timestamp - first.timestamp) for p in rest] == [
+        (pcm(20, 2), STEP),
+        (pcm(20, 3), 2 * STEP),
+    ]
+    sender.write(pcm(500, 4))
+    assert sender.early() is None
+    assert all(sender.steps(25))
+
+
+def test_nothing_goes_early_while_muted():
+    sender = Sender()
+    sender.step()
+    sender.muted = True
+    sender.write(pcm(20))
+    assert sender.early() is None

@@ -28,7 +28,7 @@ class MediaSender:
     While nothing is queued, silence is sent, so that address translation and the peer's voice detection stay
     awake. Where the audio stops in the middle, the first tick is left out: live audio that is a little late
     then sounds better (the peer conceals a gap) than with silence in it. The RTP timestamp always follows the
-    clock, and the first packet after a pause has the marker bit (RFC 3551 section 4.1).
+    clock, and the first packet after a pause has the marker bit (RFC 3551 section 4.1). `early` is for live audio.
 
     Args:
         encoder: of the stream; stays the caller's.
@@ -69,6 +69,7 @@ class MediaSender:
         self._due: float | None = None
         self._waited: int | None = None  # bytes that were too few for a frame at the last tick
         self._talking = False
+        self._ahead = False  # the packet of the coming tick has been given out already
         self._skipped = True  # so that the first packet has the marker
         self._quiet_frames = 0
         self._silence = b""
@@ -123,6 +124,9 @@ class MediaSender:
             now: when the tick was due, seconds. If calls were left out, the timestamp steps over them.
         """
         self._follow_clock(now)
+        if self._ahead:
+            self._ahead = False
+            return None
         frame = self._next_frame()
         if frame is not None and not self.muted:
             self._talking, self._quiet_frames = True, 0
@@ -134,6 +138,23 @@ class MediaSender:
             payload = self._silent_payload()
         packet = None if payload is None else self._packed(payload)
         self._skipped = packet is None
+        self._timestamp = self._timestamp + self._clock_step & 0xFFFF_FFFF
+        return packet
+
+    def early(self) -> bytes | None:
+        """The packet of the coming tick already now, or None: to be called after `write`.
+
+        Live audio, which comes frame by frame, has no reason to wait for the tick, up to 20 ms. Where more than a frame is
+        waiting the audio is not live, or has fallen behind; then the ticks set the pace.
+        """
+        waiting = len(self._queue) - self._read
+        live = self._frame_bytes <= waiting < 2 * self._frame_bytes
+        if not live or self._ahead or self.muted or self._due is None:
+            return None
+        self._ahead = self._talking = True
+        self._quiet_frames, self._waited = 0, None
+        packet = self._packed(self._encoder.encode(self._pop(self._frame_bytes)))
+        self._skipped = False
         self._timestamp = self._timestamp + self._clock_step & 0xFFFF_FFFF
         return packet
 
@@ -183,11 +204,15 @@ class MediaSender:
         else:
             self._waited = waiting or None
             return None
-        frame = bytes(self._queue[self._read : end])
-        self._read = end
-        self._sent_bytes += len(frame)
-        self._compact()
+        frame = self._pop(end - self._read)
         return frame if len(frame) == self._frame_bytes else frame + self._zeros[len(frame) :]
+
+    def _pop(self, count: int) -> bytes:
+        frame = bytes(self._queue[self._read : self._read + count])
+        self._read += count
+        self._sent_bytes += count
+        self._compact()
+        return frame
 
     def _compact(self) -> None:
         # Cutting off the front of a long queue every time would copy all of it every time.

@@ -119,8 +119,14 @@ class AiortcPeer(BasePeer):
 
     def send_audio(self, pcm: bytes, /) -> None:
         """Queue audio; nothing happens before offer and answer are made."""
-        if self._audio is not None:
-            self._audio.sender.write(pcm)
+        audio, seam = self._audio, self._seam
+        if audio is None or seam is None:
+            return
+        audio.sender.write(pcm)
+        if self._state == "connected":
+            packet = audio.early()
+            if packet is not None:
+                seam.send_rtp(packet)
 
     def clear_audio(self) -> None:
         """Drop the audio that has not been sent."""

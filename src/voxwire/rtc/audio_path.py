@@ -94,6 +94,10 @@ class AudioPath:
         packet = self.sender.tick(now)
         return packet if self._sends else None
 
+    def early(self) -> bytes | None:
+        """The RTP packet of the coming tick, if live audio that was just written has it ready."""
+        return self.sender.early() if self._sends and not self._closed else None
+
     def report(self, now: float) -> bytes | None:
         """The RTCP packet that is due, or None."""
         if not self._reports.due(now):
