@@ -185,3 +185,24 @@ def test_arguments_that_are_no_object_stay_text() -> None:
     assert decoded_arguments('{"a": 1}') == {"a": 1}
     assert decoded_arguments("[1]") == "[1]"
     assert decoded_arguments("{broken") == "{broken"
+
+
+def test_a_reply_that_is_stopped_as_it_begins_was_cut_at_its_beginning(play) -> None:
+    timeline = play.timeline
+    timeline.user_begins("Tell me a story", 0, typed=True)
+    play.begin("r1", 900)
+    play.take(TranscriptDelta("Once upon a time", "a1", "r1"), 950)
+    play.take(AudioStarted("a1", "r1"), 1000)
+    play.take(AudioInterrupted(()), 1020)  # nothing was heard, so nothing is cut off behind it
+    (cut,) = timeline.interruptions
+    assert (cut.reply.item_id, cut.cut_ms, cut.reaction_ms, cut.reply.cut) == ("a1", 0, None, True)
+
+
+def test_a_reply_that_was_heard_to_its_end_was_not_cut(play) -> None:
+    timeline = play.timeline
+    timeline.user_begins("Tell me a story", 0, typed=True)
+    play.begin("r1", 900)
+    play.speak("r1", "a1", "Well.", 1000, 500)
+    play.take(AudioInterrupted(()), 1500)
+    assert timeline.interruptions == []
+    assert timeline.settled

@@ -34,6 +34,8 @@ from .turns import HandoffMade, Interruption, Reply, ToolUse, Turn, decoded_argu
 
 __all__ = ["Timeline"]
 
+JUST_BEGAN_MS = 100.0
+
 
 class Timeline:
     """The turns of a conversation, oldest first.
@@ -247,16 +249,21 @@ class Timeline:
     def _interrupted(self, event: AudioInterrupted, at: float) -> None:
         turn = self.current
         speaking = turn is not None and turn.end_ms is None  # else it was not by talking over it
-        for truncation in event.truncations:
-            reply = self._replies.get(truncation.item_id)
-            if reply is None:
-                continue
-            reply.cut = True
-            reaction = at - turn.begin_ms if turn is not None and speaking else None
-            self.interruptions.append(Interruption(at, reply, truncation.audio_end_ms, reaction))
+        reaction = at - turn.begin_ms if turn is not None and speaking else None
+        cuts = {truncation.item_id: truncation.audio_end_ms for truncation in event.truncations}
+        for item_id, reply in self._replies.items():
+            if item_id in cuts or self._just_began(reply, at):
+                reply.cut = True
+                self.interruptions.append(Interruption(at, reply, cuts.get(item_id, 0), reaction))
         for reply in turn.replies if turn is not None else ():
             reply.unheard = reply.unheard or reply.received_ms is None
         self._silent(at)
+
+    @staticmethod
+    def _just_began(reply: Reply, at: float) -> bool:
+        """Whether it is too early for anything of it to have been heard, so that nobody says where it was cut."""
+        begun = reply.heard_from_ms is not None and reply.heard_until_ms is None
+        return begun and at - (reply.heard_from_ms or 0.0) < JUST_BEGAN_MS
 
     def _truncated(self, event: ConversationItemTruncatedEvent, _at: float) -> None:
         """Where the service cut it: what it was told, or what it knows itself where it plays the audio (WebRTC)."""
