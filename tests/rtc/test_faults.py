@@ -93,24 +93,40 @@ async def delays_while(condition, peer):
     return delays
 
 
-async def conversation(make_peer, until, there):
-    async with between(make_peer, until, there, Faults(delay_ms=20)) as (_, left, _, right, right_owner):
+async def conversation(make_peer, until, there, ready):
+    # No audio before all are connected: handshakes keep the event loop busy, which looks like a bad network.
+    async with between(make_peer, until, Faults(loss=1.0, only=is_rtp)) as (
+        relay,
+        left,
+        _,
+        right,
+        right_owner,
+    ):
+        await ready.wait()
+        relay.change(there, Faults(delay_ms=20))
         left.send_audio(speech())
         delays = await delays_while(lambda: left.queued_ms == 0, right)
         await until(lambda: len(right_owner.pcm) > len(speech()) + 4800)
         delay = sum(delays[-10:]) / 10
-        return Heard(bytes(right_owner.pcm), delay, right.stats())
+        stats = right.stats()
+        await ready.wait()  # nor while some still listen
+        return Heard(bytes(right_owner.pcm), delay, stats)
 
 
 async def test_speech_gets_through(make_peer, until):
     """All networks at the same time, so that a busy machine disturbs them alike: they are compared with the clean one."""
-    came = await asyncio.gather(*(conversation(make_peer, until, faults) for faults in NETWORKS.values()))
+    ready = asyncio.Barrier(len(NETWORKS))
+    came = await asyncio.gather(
+        *(conversation(make_peer, until, faults, ready) for faults in NETWORKS.values())
+    )
     heard = dict(zip(NETWORKS, came, strict=True))
     clean = heard["clean"]
     best = intelligibility(clean.pcm, speech())
     assert best > 0.7
     for name, result in heard.items():
-        assert intelligibility(result.pcm, speech()) > best - 0.1, name
+        # What comes late for the first times is a gap, and then everything is played later.
+        worse = 0.25 if name in ("60 ms of jitter", "reordered and repeated") else 0.1
+        assert intelligibility(result.pcm, speech()) > best - worse, name
         assert result.delay < 1.3 * clean.delay + MOST_DELAY.get(name, 50), name
     for name in ("5 % lost", "5 % lost in bursts"):
         assert heard[name].stats.packets_lost >= 4
