@@ -107,6 +107,63 @@ async def test_a_transfer(phone: Any) -> None:
     assert ended.reason == "ended by refer"
 
 
+async def announce(line: Any, response_id: str, call: tuple[str, str]) -> None:
+    """A response with words, of which nothing is played yet, and a call of a tool."""
+    name, arguments = call
+    part = {"type": "audio", "transcript": ""}
+    item = {"id": "item_1", "type": "message", "role": "assistant", "status": "completed"}
+    item["content"] = [{"type": "output_audio", "transcript": "Bye."}]  # type: ignore[assignment]
+    used = {
+        "id": "item_2",
+        "type": "function_call",
+        "call_id": "call_1",
+        "name": name,
+        "arguments": arguments,
+    }
+    response = {"id": response_id, "status": "completed", "output": [item, used]}
+    await line.send("response.created", response={"id": response_id, "status": "in_progress"})
+    await line.send(
+        "response.content_part.added",
+        response_id=response_id, item_id="item_1", output_index=0, content_index=0, part=part,
+    )  # fmt: skip
+    for index, done in enumerate((item, used)):
+        await line.send("response.output_item.done", response_id=response_id, output_index=index, item=done)
+    await line.send("response.done", response=response)
+
+
+async def test_words_that_are_played_later_are_waited_for(phone: Any) -> None:
+    async with phone.control() as calls, talking(phone, end_call(calls)) as (session, line):
+        begun, heard = asyncio.Event(), asyncio.Event()
+        session.on("agent_tool_start", lambda _event: begun.set())
+        session.on("audio_start", lambda _event: heard.set())
+        await announce(line, "resp_1", ("end_call", "{}"))
+        await begun.wait()
+        await settle()
+        assert session.transport.will_speak("resp_1")
+        assert not session.transport.speaking
+        assert phone.requests == []
+        await line.send("output_audio_buffer.started", response_id="resp_1")
+        await heard.wait()
+        await settle()
+        assert not session.transport.will_speak("resp_1")
+        assert phone.requests == []
+        await line.send("output_audio_buffer.stopped", response_id="resp_1")
+        await closed(session)
+    assert [command for command, _ in phone.requests] == ["hangup"]
+
+
+async def test_a_caller_who_speaks_before_the_words_begin_stays(phone: Any) -> None:
+    async with phone.control() as calls, talking(phone, transfer_call(calls, TARGETS)) as (session, line):
+        begun = asyncio.Event()
+        session.on("agent_tool_start", lambda _event: begun.set())
+        await announce(line, "resp_1", ("transfer_call", '{"target": "sales"}'))
+        await begun.wait()
+        await line.send("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=100)
+        answer = await line.expect("conversation.item.create")
+        assert "interrupted you" in answer["item"]["output"]
+    assert phone.requests == []
+
+
 async def test_a_target_that_does_not_exist(phone: Any) -> None:
     async with phone.control() as calls, talking(phone, transfer_call(calls, TARGETS)) as (_, line):
         await line.speak("resp_1", call=("transfer_call", '{"target": "the moon"}'))

@@ -77,6 +77,10 @@ class MediaPlane:
         if len(self._parts) > MAX_RESPONSES:
             del self._parts[next(iter(self._parts))]
 
+    def awaits(self, response_id: str) -> bool:
+        """Whether this is the latest response with a spoken part, and the service has not begun to play it."""
+        return bool(response_id) and response_id == self._expected
+
     def whose(self) -> tuple[str, str, int]:
         """Response, item and content part of the audio that is heard now; empty where not known."""
         response_id = self.response_id or (self._expected if self.state == "early" else "")

@@ -54,6 +54,13 @@ class RealtimeTransportLayer(ABC):
         """Whether the agent is being heard right now; when that ends, `audio_stopped` is emitted."""
         return False
 
+    def will_speak(self, response_id: str) -> bool:  # noqa: ARG002 - the interface's
+        """Whether a response has words to be heard of which the service has not begun to play any.
+
+        Only a service that plays by itself (WebRTC, SIP) tells the words first and plays them later.
+        """
+        return False
+
     @property
     def call_id(self) -> str | None:
         """What the service calls the call that this is, or that this is attached to; None if it is none."""

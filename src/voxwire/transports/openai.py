@@ -114,6 +114,12 @@ class OpenAIRealtimeBase(EngineShell):
         """Whether the agent is being heard right now, or what it said is still being held back."""
         return self._engine.playback.playing or self.holds_audio
 
+    def will_speak(self, response_id: str) -> bool:
+        """Whether a response has words to be heard of which the service has not begun to play any."""
+        engine = self._engine
+        waited_for = engine.plane is not None and engine.plane.awaits(response_id)
+        return waited_for and not engine.playback.is_discarded(response_id)
+
     @property
     def heard_ms(self) -> float:
         """Output audio heard since the connection opened, ms."""

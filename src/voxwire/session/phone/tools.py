@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...tools.background import BackgroundResult, background_result
 from ...tools.context import RunContext
 from ...tools.function import FunctionTool, tool
-from .speech import finish_speaking
+from .speech import SpeechEnd, finish_speaking
 
 __all__ = ["end_call", "transfer_call"]
 
@@ -68,7 +68,7 @@ def transfer_call(
         if address is None:
             return f"There is no target {target!r}; choose one of {', '.join(addresses)}."
         call = _call_of(context, call_id)
-        if await finish_speaking(context.session.transport, speech_timeout) == "interrupted":
+        if await _heard_out(context, speech_timeout) == "interrupted":
             return "The caller interrupted you, and was not transferred. Listen to the caller first."
         await calls.refer(call, address)
         return background_result(f"The caller was transferred to {target}.")
@@ -104,7 +104,7 @@ def end_call(
     async def end(context: RunContext[Any]) -> BackgroundResult | str:
         transport = context.session.transport
         call = _call_of(context, call_id) if calls is not None else ""
-        if await finish_speaking(transport, speech_timeout) == "interrupted":
+        if await _heard_out(context, speech_timeout) == "interrupted":
             return "The caller interrupted you, and the call goes on. Listen to the caller first."
         if calls is not None:
             await calls.hangup(call)
@@ -118,6 +118,12 @@ def end_call(
         parameters={"type": "object", "properties": {}, "additionalProperties": False},
         error_message=lambda _context, error: f"The call could not be ended: {error}",
     )(end)
+
+
+async def _heard_out(context: RunContext[Any], timeout: float) -> SpeechEnd:
+    """Wait until the caller has heard what was said, above all in the response that called the tool."""
+    response_id = context.call.response_id if context.call is not None else None
+    return await finish_speaking(context.session.transport, timeout, response_id or "")
 
 
 def _call_of(context: RunContext[Any], call_id: str | None) -> str:
