@@ -86,6 +86,21 @@ def test_stereo_is_mixed_down():
     assert len(decoder.decode(silent)) == 960
 
 
+def test_less_effort_gives_another_payload_of_the_same_length(speech):
+    pcm = speech(24_000)[960 * 40 : 960 * 60]
+    frames = [pcm[at : at + 960] for at in range(0, len(pcm), 960)]
+    usual, saving = OpusEncoder(), OpusEncoder()
+    saving.set_complexity(1)
+    payloads = [(usual.encode(frame), saving.encode(frame)) for frame in frames]
+    assert any(one != other for one, other in payloads)
+    decoder = OpusDecoder()
+    assert {decoder.samples(other) for _, other in payloads} == {480}
+    with pytest.raises(ConfigError, match="complexity"):
+        saving.set_complexity(11)
+    saving.close()
+    saving.set_complexity(1)  # nothing any more
+
+
 def test_settings_out_of_range():
     for settings in ({"bitrate": 1 << 40}, {"bitrate": -5}, {"complexity": 11}):
         with pytest.raises(ConfigError, match="libopus refuses"):

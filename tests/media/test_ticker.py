@@ -145,6 +145,27 @@ def test_one_that_raises_does_not_stop_the_others(clock: Clock, caplog: pytest.L
     assert [record.exc_info[1].args for record in caplog.records if record.exc_info] == [("no more",)] * 2
 
 
+def test_how_busy_the_loop_is(clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    ticker = Ticker(clock)
+    worked = [0.0]
+    monkeypatch.setattr("voxwire.media.ticker.time.thread_time", lambda: worked[0])
+
+    def work(_due: float) -> None:
+        worked[0] += 0.015
+
+    stop = ticker.add(work)
+    clock.run(clock.now + 0.5)
+    assert ticker.load == 0.0, "not known yet"
+    clock.run(clock.now + 2.5)
+    assert ticker.load == pytest.approx(0.75, abs=0.02)
+    worked[0] += 10.0
+    clock.run(clock.now + 1.0)
+    assert ticker.load == 1.0
+    stop()
+    ticker.add(lambda _due: None)
+    assert ticker.load == 0.0
+
+
 async def test_one_ticker_for_a_loop():
     ticker = Ticker.of_loop()
     assert Ticker.of_loop() is ticker

@@ -291,6 +291,41 @@ def test_audio_goes_through_and_is_measured():
     left.received_rtcp(b"", 2.0)
 
 
+def test_it_saves_while_the_loop_is_near_its_limit(monkeypatch):
+    path = make_path()
+    set_to = []
+    monkeypatch.setattr(path._encoder, "set_complexity", set_to.append)
+    for load, lag in (
+        (0.5, 1),
+        (0.75, 1),
+        (0.9, 30),
+        (0.5, 1),
+        (0.4, 8),
+        (0.4, 1),
+        (0.2, 0),
+        (0.2, 15),
+        (0.3, 0),
+    ):
+        path.adapt(load, lag)
+    assert set_to == [1, 5, 1, 5]
+    path.close()
+    path.adapt(1.0, 50)
+    assert len(set_to) == 4
+
+
+def test_live_audio_goes_out_early_where_any_goes_out():
+    path, mute = make_path(), make_path(remote="sendonly")
+    for one in (path, mute):
+        one.tick(0.0)
+        one.sender.write(wave(440, 24_000, 20))
+    assert parse_rtp(path.early()).payload_type == 111
+    assert mute.early() is None
+    path.close()
+    path.sender.write(wave(440, 24_000, 20))
+    assert path.early() is None
+    mute.close()
+
+
 @pytest.mark.parametrize(
     ("local", "remote", "sends", "receives"),
     [

@@ -103,6 +103,15 @@ class OpusEncoder:
             )
         return ctypes.string_at(self._out, size)
 
+    def set_complexity(self, complexity: int) -> None:
+        """Spend more or less CPU on quality, from the next frame on.
+
+        Raises:
+            ConfigError: if it is not 0 to 10.
+        """
+        if self._state is not None:
+            self._set(Request.SET_COMPLEXITY, complexity)
+
     def set_expected_loss(self, share: float, *, fec: bool | None = None) -> None:
         """Prepare for a share of the packets being lost, as the peer reports it (RTCP receiver report).
 

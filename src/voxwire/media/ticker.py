@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
@@ -17,6 +18,8 @@ MAX_CATCH_UP: Final = 5
 """How many missed ticks are made up for at once; what is beyond is left out (100 ms: jitter buffers hold that much)."""
 
 _SMOOTHING: Final = 0.05
+_LOAD_TICKS: Final = 50
+"""Ticks over which `load` is measured."""
 
 TickCallback: TypeAlias = Callable[[float], object]
 """Called with the time at which the tick was due, on the loop's clock, seconds."""
@@ -43,6 +46,9 @@ class Ticker:
         self._timer: asyncio.TimerHandle | None = None
         self._lag = 0.0
         self._skipped = 0
+        self._load = 0.0
+        self._count = 0
+        self._measured = (0.0, 0.0)  # when `load` was measured last: CPU time of the thread, the loop's clock
 
     @classmethod
     def of_loop(cls) -> Ticker:
@@ -61,6 +67,11 @@ class Ticker:
     def lag_ms(self) -> float:
         """How late ticks are, smoothed over about 20 of them, ms: a few are normal, more than a tick is overload."""
         return self._lag * 1000
+
+    @property
+    def load(self) -> float:
+        """Share of the last second in which the loop's thread computed, 0..1; with more than 0.8 queues begin to grow."""
+        return self._load
 
     @property
     def skipped(self) -> int:
@@ -83,7 +94,9 @@ class Ticker:
         key = object()
         self._callbacks[key] = callback
         if self._timer is None:
-            self._lag = 0.0
+            self._lag = self._load = 0.0
+            self._count = 0
+            self._measured = (time.thread_time(), self._loop.time())
             self._set_timer(self._loop.time() + TICK)
 
         def remove() -> None:
@@ -106,6 +119,9 @@ class Ticker:
             self._skipped += ticks - MAX_CATCH_UP
             self._due += (ticks - MAX_CATCH_UP) * TICK
             ticks = MAX_CATCH_UP
+        self._count += ticks
+        if self._count >= _LOAD_TICKS:
+            self._measure()
         for _ in range(ticks):
             due, self._due = self._due, self._due + TICK
             self._call_all(due)
@@ -113,6 +129,12 @@ class Ticker:
             self._set_timer(self._due)
         else:
             self._timer = None
+
+    def _measure(self) -> None:
+        cpu, now = time.thread_time(), self._loop.time()
+        before, then = self._measured
+        self._load = min(1.0, (cpu - before) / (now - then)) if now > then else self._load
+        self._measured, self._count = (cpu, now), 0
 
     def _call_all(self, due: float) -> None:
         for key, callback in tuple(self._callbacks.items()):

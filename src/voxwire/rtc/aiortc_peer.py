@@ -54,6 +54,7 @@ class AiortcPeer(BasePeer):
         self._remote: RemoteSdp | None = None
         self._liveness: Liveness | None = None
         self._stop_ticks: Callable[[], None] = lambda: None
+        self._ticker = Ticker.of_loop()
         self._ticks = 0
 
     @property
@@ -221,7 +222,7 @@ class AiortcPeer(BasePeer):
         self._liveness = Liveness(self._options.disconnected_after, now)
         if self._pc.sctp is not None:
             self._seam.take_channel(self._pc.sctp, self._fail)
-        self._stop_ticks = Ticker.of_loop().add(self._tick)
+        self._stop_ticks = self._ticker.add(self._tick)
         self._change("connected")
 
     def _consent_came(self) -> None:
@@ -254,6 +255,7 @@ class AiortcPeer(BasePeer):
             self._look_around(seam, audio, self._loop.time())
 
     def _look_around(self, seam: Seam, audio: AudioPath, now: float) -> None:
+        audio.adapt(self._ticker.load, self._ticker.lag_ms)
         report = audio.report(now)
         if report is not None:
             seam.send_rtcp(report)
