@@ -1,6 +1,6 @@
 """Run the benchmarks, print tables with ratios, write `bench-out/results.json`.
 
-    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback media echo edge]
+    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback media webrtc echo edge]
 
 Every ratio is against a peer measured in the same run; absolute numbers depend on the machine and on what else
 it is doing. Nothing is asserted. `--quick` shows in less than a minute that everything runs.
@@ -23,6 +23,14 @@ HERE = Path(__file__).parent
 OUT = HERE.parent / "bench-out" / "results.json"
 Row = dict[str, Any]
 
+NETWORKS = (
+    "clean",
+    "one packet lost",
+    "5 % lost",
+    "5 % lost in bursts of 3",
+    "15 % lost",
+    "0 to 60 ms late",
+)
 QUICK_DENSITY = ("openai-agents session", "voxwire session", "voxwire session, fast (picows, codec, uvloop)")
 
 
@@ -196,6 +204,73 @@ def media(given: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def webrtc(given: argparse.Namespace) -> dict[str, Any]:
+    if not all(has(module) for module in ("aiortc", "psutil", "pystoi")):
+        print("\nwebrtc: left out, it needs aiortc, psutil and pystoi (make .venv-bench/.stamp)")
+        return {}
+    return {"load": _webrtc_load(given), "path": _webrtc_paths(given), "cycles": _webrtc_cycles(given)}
+
+
+def _webrtc_load(given: argparse.Namespace) -> dict[str, dict[str, Row]]:
+    variants = ["aiortc", "voxwire"]
+    if has("wrtc") and not given.quick:
+        variants.append("voxwire on libwebrtc")
+    rounds = ((2, 0), (2, 50)) if given.quick else ((5, 0), (5, 50), (20, 50))
+    results: dict[str, dict[str, Row]] = {}
+    for pairs, messages in rounds:
+        options = ("--pairs", str(pairs), "--messages", str(messages))
+        seconds = ("--seconds", "1.5" if given.quick else "8")
+        rows: dict[str, Row] = {
+            name: script("webrtc", "load", "--variant", name, *options, *seconds) for name in variants
+        }
+        for row in rows.values():
+            row["of_peer"] = row["cpu_ms"] / rows["aiortc"]["cpu_ms"]
+        keys = ("cpu_ms", "of_peer", "fps", "trip_p50_ms", "trip_p99_ms", "mib", "switches")
+        table(
+            f"WebRTC: {2 * pairs} talking peers in one process, {messages} messages a second and pair each way",
+            ("", "CPU ms/s", "of aiortc", "frames/s", "trip p50 ms", "p99 ms", "MiB a peer", "switches/s"),
+            ((name, *(row[key] for key in keys)) for name, row in rows.items()),
+        )
+        results[f"{2 * pairs} peers, {messages} messages"] = rows
+    return results
+
+
+def _webrtc_paths(given: argparse.Namespace) -> dict[str, dict[str, Row]]:
+    networks = ("clean", "5 % lost") if given.quick else tuple(NETWORKS)
+    variants = ("voxwire",) if given.quick else ("aiortc", "voxwire")
+    seconds = ("--seconds", "4" if given.quick else "13")
+    results: dict[str, dict[str, Row]] = {
+        network: {
+            name: script("webrtc", "path", "--variant", name, "--network", network, *seconds)
+            for name in variants
+        }
+        for network in networks
+    }
+    keys = ("stoi", "delay_p50_ms", "delay_max_ms", "delay_end_ms")
+    table(
+        "WebRTC: speech through a relay with faults, mouth to ear",
+        ("", "STOI", "delay p50 ms", "max", "at the end"),
+        (
+            (f"{network}: {name}", *(row[key] for key in keys))
+            for network, rows in results.items()
+            for name, row in rows.items()
+        ),
+    )
+    return results
+
+
+def _webrtc_cycles(given: argparse.Namespace) -> dict[str, Row]:
+    count = 10 if given.quick else 500
+    rows: dict[str, Row] = {"voxwire": script("webrtc", "cycles", "--cycles", str(count))}
+    keys = ("cpu_ms", "mib", "kib_each", "fds", "threads")
+    table(
+        f"WebRTC: {count} pairs connected and closed; what the last four fifths left behind",
+        ("", "CPU ms each", "MiB at the end", "KiB each", "descriptors", "threads"),
+        ((name, *(row[key] for key in keys)) for name, row in rows.items()),
+    )
+    return rows
+
+
 def edge(given: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = script("edge", *_quick(given))
     table("Edge: sizes", ("", "is"), results["sizes"].items())
@@ -217,6 +292,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "bargein": bargein,
     "holdback": holdback,
     "media": media,
+    "webrtc": webrtc,
     "echo": echo,
     "edge": edge,
 }

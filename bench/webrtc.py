@@ -271,11 +271,12 @@ NETWORKS: dict[str, Faults] = {
 }
 
 
-async def path(make: Callable[[], Pair], network: str, times: int) -> dict[str, Any]:
+async def path(make: Callable[[], Pair], network: str, seconds: float) -> dict[str, Any]:
     """Speech one way through a network."""
+    part = speech(3)[: round(seconds * 50) * FRAME]
     if network != "clean":
-        return _judged([await _conversation(make, NETWORKS[network], speech(times), 0.0)])
-    part = speech(1)[: 48_000 * 5]
+        return _judged([await _conversation(make, NETWORKS[network], part, 0.0)])
+    part = part[: 250 * FRAME]
     return _judged([await _conversation(make, Faults(), part, phase / 1000) for phase in (1, 6, 11, 16)])
 
 
@@ -369,16 +370,15 @@ def main() -> None:
     parser.add_argument("--variant", choices=VARIANTS, default="voxwire")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--messages", type=int, default=0, help="per second and pair, each way")
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of talking; up to 40 for `path`")
     parser.add_argument("--network", choices=NETWORKS, default="clean")
-    parser.add_argument("--times", type=int, default=1, help="how often the recordings (13 s) are said")
     parser.add_argument("--cycles", type=int, default=500)
     given = parser.parse_args()
     make = VARIANTS[given.variant]
     if given.what == "load":
         result = asyncio.run(load(make, given.pairs, given.messages, given.seconds))
     elif given.what == "path":
-        result = asyncio.run(path(make, given.network, given.times))
+        result = asyncio.run(path(make, given.network, given.seconds))
     else:
         result = asyncio.run(cycles(make, given.cycles))
     print_json(result)
