@@ -14,10 +14,10 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 
 
 def test_there_is_code():
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_a_block_runs(number, tmp_path):
     script = tmp_path / "block.py"
     script.write_text(BLOCKS[number], encoding="utf-8")
