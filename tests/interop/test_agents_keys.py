@@ -45,7 +45,7 @@ async def test_plain_key_in_the_sub_protocol(client: Any) -> None:
 async def test_server_shuts_down(client: Any, server: Any) -> None:
     playing = asyncio.create_task(client.play({"text": "Tell me a long story."}, {"until": "disconnected"}))
     async with asyncio.timeout(30):
-        while not server.service.sessions:
+        while not any(len(connection._engine.conversation) for connection in server.service._connections):
             await asyncio.sleep(0.02)
     await server.stop()
     report = await playing
