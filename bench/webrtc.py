@@ -24,6 +24,7 @@ import gc
 import itertools
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -36,6 +37,9 @@ from media import FRAME, RATE, speech
 from voxwire.testing import Faults, FaultyRelay, is_rtp
 
 MESSAGE_BYTES = 400
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder: libwebrtc's module is called `webrtc`, too
 
 
 class Pair(Protocol):
