@@ -135,7 +135,7 @@ class Loss:
 
 async def test_a_reported_loss_turns_forward_error_correction_on(connect, root, until, monkeypatch):
     left, _, right, _ = await connect(max_queue_ms=None)
-    assert not left._audio._encoder.fec
+    await until(lambda: not left._audio._encoder.fec)  # at first it is on, to be safe
     loss = Loss(left, 0.15)
     for name in ("2-table", "3-handoff"):  # a voice: there is no copy of what is none
         left.send_audio(speech(root / f"src/voxwire/cli/demo_audio/{name}.wav"))
@@ -143,7 +143,7 @@ async def test_a_reported_loss_turns_forward_error_correction_on(connect, root, 
     await until(lambda: right.stats().recovered_ms >= 60)
     assert left.stats().remote_loss is not None
     assert right.stats().packets_lost > 0
-    assert not right._audio._encoder.fec
+    await until(lambda: not right._audio._encoder.fec)
     loss.share = 0
     monkeypatch.setattr("voxwire.rtc.reports._MEMORY", 0)  # else it takes a quarter of a minute
     await until(lambda: not left._audio._encoder.fec)

@@ -24,7 +24,7 @@ from voxwire.rtc.gathering import port_order, public_host
 from voxwire.rtc.halving import Halver
 from voxwire.rtc.liveness import CONSENT_LIFETIME, Liveness
 from voxwire.rtc.pcm_queue import PcmQueue
-from voxwire.rtc.reports import INTERVAL, Reports
+from voxwire.rtc.reports import EARLY, INTERVAL, Reports
 from voxwire.rtc.sdp import LocalAudio, OpusFormat, RemoteSdp
 
 # Liveness
@@ -191,6 +191,32 @@ def sender():
 
 def packet(sequence, ssrc=9):
     return RtpPacket(96, sequence, sequence * 960, ssrc, b"x")
+
+
+def test_a_loss_is_reported_soon():
+    reports = make_reports()
+    assert not reports.due(0.0)
+    reports.received(packet(1), 0.01)
+    reports.received(packet(3), 0.05)
+    assert reports.due(0.06), "nothing was reported before"
+    reports.build(0.06, None)
+    assert not reports.due(0.1), "this loss is told"
+    reports.received(packet(5), 0.1)
+    assert not reports.due(0.06 + EARLY * INTERVAL - 0.01)
+    assert reports.due(0.06 + EARLY * INTERVAL + 0.01)
+
+
+def test_copies_are_sent_until_a_report_says_that_they_are_not_needed():
+    path, plain = make_path(), make_path(opus=OpusFormat(111))
+    assert path._encoder.fec
+    assert not plain._encoder.fec, "the peer did not ask for them"
+    peer = make_reports(ssrc=9)
+    peer.received(packet(1, ssrc=7), 0.0)
+    peer.received(packet(2, ssrc=7), 0.02)
+    path.received_rtcp(peer.build(1.0, None), 1.0)
+    assert not path._encoder.fec
+    path.close()
+    plain.close()
 
 
 def test_reports_are_due_about_once_in_a_second():

@@ -250,6 +250,7 @@ class AiortcPeer(BasePeer):
         if packet is not None:
             seam.send_rtp(packet)
         seam.tick()
+        self._check_unfinished(seam)
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
             self._look_around(seam, audio, self._loop.time())
@@ -267,6 +268,8 @@ class AiortcPeer(BasePeer):
                 self._change("disconnected", f"nothing heard from the peer for {now - seam.heard:.1f} s")
             else:
                 self._change("connected", "heard from the peer again")
+
+    def _check_unfinished(self, seam: Seam) -> None:
         unfinished = seam.unfinished_bytes(self._pc.sctp) if self._pc.sctp is not None else 0
         if unfinished > _MAX_UNFINISHED * self._options.max_message_bytes:
             self._fail(f"the peer sent {unfinished} bytes of a message that does not end")

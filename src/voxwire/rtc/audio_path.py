@@ -23,6 +23,7 @@ _MIN_BITRATE = 6_000
 _COMPLEXITY = 5
 _COMPLEXITY_UNDER_LOAD = 1
 """Half the CPU, at 0.007 less of intelligibility (STOI)."""
+_LOSS_AT_FIRST = 0.05
 _BUSY = 0.7
 _IDLE = 0.45
 """Load of the event loop at which encoders begin to save, and stop. Saving takes less than what is between them."""
@@ -54,7 +55,13 @@ class AudioPath:
         self._receives = directions <= {"sendrecv", "recvonly"}
         self._fec = wanted.fec
         self._decoder: AudioDecoder = OpusDecoder(SAMPLE_RATE)
-        self._encoder = OpusEncoder(SAMPLE_RATE, bitrate=bitrate, complexity=_COMPLEXITY)
+        # With copies until the first report says that they are not needed: losses come at the beginning, too.
+        self._encoder = OpusEncoder(
+            SAMPLE_RATE,
+            bitrate=bitrate,
+            complexity=_COMPLEXITY,
+            expected_loss=_LOSS_AT_FIRST if wanted.fec else 0.0,
+        )
         self._saving = False
         self._metered = _Metered(self._encoder)
         self.sender = MediaSender(

@@ -23,6 +23,9 @@ __all__ = ["INTERVAL", "Reports"]
 INTERVAL = 1.0
 """Seconds between reports, half as much to half as much again at random (RFC 3550, 6.3.1; RFC 4585, 3.4 allows
 more than one in 5 s): a loss has to be known soon for forward error correction to be of use."""
+EARLY = 0.4
+"""Of `INTERVAL`, at least between reports where packets were lost since the last one, so that it is known at once
+(the early feedback of RFC 4585, 3.5.2)."""
 _MEMORY = 0.8
 """Of an earlier loss, per report: losses come in bursts, and protection stays on for a while."""
 
@@ -51,6 +54,8 @@ class Reports:
         self._earlier = (0, 0)  # packets and losses of streams that have ended
         self._expected_loss = 0.0
         self._next: float | None = None
+        self._last = float("-inf")  # when the last report was made, and what was lost by then
+        self._told_lost = 0
 
     @property
     def received_packets(self) -> int:
@@ -90,7 +95,9 @@ class Reports:
         """Whether a report is due."""
         if self._next is None:
             self._next = now + INTERVAL * self._random.uniform(0.5, 1.5)
-        return now >= self._next
+        return now >= self._next or (
+            now - self._last >= EARLY * INTERVAL and self.lost_packets > self._told_lost
+        )
 
     def build(self, now: float, sender: MediaSender | None) -> bytes:
         """The report that is due; the next one is from here.
@@ -99,6 +106,7 @@ class Reports:
             sender: what we send; None if we send nothing.
         """
         self._next = now + INTERVAL * self._random.uniform(0.5, 1.5)
+        self._last, self._told_lost = now, self.lost_packets
         return pack_rtcp(self._report(now, sender))
 
     def goodbye(self, now: float, sender: MediaSender | None) -> bytes:
