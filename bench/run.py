@@ -264,7 +264,7 @@ def _webrtc_cycles(given: argparse.Namespace) -> dict[str, Row]:
     rows: dict[str, Row] = {"voxwire": script("webrtc", "cycles", "--cycles", str(count))}
     keys = ("cpu_ms", "mib", "kib_each", "fds", "threads")
     table(
-        f"WebRTC: {count} pairs connected and closed; what the last four fifths left behind",
+        f"WebRTC: {count} pairs connected and closed; what the second half left behind",
         ("", "CPU ms each", "MiB at the end", "KiB each", "descriptors", "threads"),
         ((name, *(row[key] for key in keys)) for name, row in rows.items()),
     )

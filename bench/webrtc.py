@@ -344,7 +344,7 @@ def _judged(conversations: list[tuple[bytes, bytes, float, list[float]]]) -> dic
 
 
 async def cycles(make: Callable[[], Pair], count: int) -> dict[str, Any]:
-    """Connect and close: what is left after a fifth of them, and after all."""
+    """Connect and close: what is left after half of them, and after all."""
     process = psutil.Process()
     marks = []
     began = time.process_time()
@@ -354,7 +354,7 @@ async def cycles(make: Callable[[], Pair], count: int) -> dict[str, Any]:
         pair.say(bytes(FRAME))
         await pair.close()
         del pair
-        if number + 1 in (count // 5, count):
+        if number + 1 in (count // 2, count):
             gc.collect()
             marks.append((process.memory_info().rss / 2**20, process.num_fds(), process.num_threads()))
     spent = time.process_time() - began
@@ -362,7 +362,7 @@ async def cycles(make: Callable[[], Pair], count: int) -> dict[str, Any]:
     return {
         "cpu_ms": spent * 1000 / count,
         "mib": last,
-        "kib_each": (last - first) * 1024 / (count - count // 5),
+        "kib_each": (last - first) * 1024 / (count - count // 2),
         "fds": last_fds - fds,
         "threads": last_threads - threads,
     }
