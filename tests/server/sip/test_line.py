@@ -448,8 +448,8 @@ def recording(name: str) -> bytes:
 async def test_words_survive_five_percent_loss(
     tmp_path: Path, lab: Any, hook: Hook, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
-    # Where the losses fall differs from run to run: the recogniser may mishear a call, not all of three.
-    for seed in range(3):
+    # Where the losses fall differs from run to run: the recogniser may mishear a call, not all of five.
+    for seed in range(5):
         question, answer = await over_a_lossy_line(seed, tmp_path, lab, hook, monkeypatch, codec)
         words = question.lower().rstrip("?").split()
         understood = sum(word in words for word in ["what", "is", "the", "weather", "in", "tokyo"])
