@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import websockets
 
+from voxwire.errors import UserError
 from voxwire.server import EmbeddedServer, Limits
 from voxwire.server.speech.base import Delay, Disconnect, Failure, Incomplete, ToolCallPart
 
@@ -426,6 +427,41 @@ async def test_stopping_closes_sessions_and_leaves_no_task(lab: Any, kit: dict[s
     leftover = {task for task in asyncio.all_tasks() - before if not task.done()}
     assert {task.get_name() for task in leftover if "voxwire" in task.get_name()} == set()
     assert not kit["responder"].closed  # it is ours
+
+
+async def test_stopping_that_is_cancelled_leaves_nothing_open(lab: Any, kit: dict[str, Any]) -> None:
+    before = asyncio.all_tasks()
+    kit["responder"].replies = [[asyncio.Event()]]
+    server = await EmbeddedServer(**kit).__aenter__()
+    async with lab.connect(server) as client:
+        await client.say("x")
+        await client.until("response.created")
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)  # it waits for the session
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(server.host, server.port)
+        assert {
+            task.get_name() for task in asyncio.all_tasks() - before if "voxwire" in task.get_name()
+        } == set()
+    with pytest.raises(UserError):
+        _ = server.service
+
+
+async def test_starting_that_is_cancelled_leaves_nothing_open(kit: dict[str, Any]) -> None:
+    before = asyncio.all_tasks()
+    server = EmbeddedServer(**kit)
+    starting = asyncio.create_task(server.__aenter__())
+    while not server.port:
+        await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(server.host, server.port)
+    assert {task.get_name() for task in asyncio.all_tasks() - before if "voxwire" in task.get_name()} == set()
 
 
 async def test_client_that_vanishes_is_cleaned_up(lab: Any, kit: dict[str, Any]) -> None:

@@ -106,19 +106,16 @@ class EmbeddedServer:
         self._service = app.state.voxwire
         try:
             self.service.prepare()
+            uvicorn_server = _make_server(app, self.options)
             listener = self._bind()
         except BaseException:
             await self.service.close()
             self._service = None
             raise
-        self._server = _make_server(app, self.options)
-        self._task = asyncio.create_task(self._server.serve([listener]), name="voxwire-server")
-        while not self._server.started:
-            if self._task.done():
-                await self._task
-                raise UserError("the server ended before it had started; see its log")
-            await asyncio.sleep(0.005)
+        self._server = uvicorn_server
+        self._task = asyncio.create_task(uvicorn_server.serve([listener]), name="voxwire-server")
         try:
+            await _started(uvicorn_server, self._task)
             await self.service.start()
         except BaseException:
             await self.stop()
@@ -131,17 +128,21 @@ class EmbeddedServer:
         await self.stop()
 
     async def stop(self) -> None:
-        """Close sessions (code 1001), then the socket; idempotent."""
+        """Close sessions (code 1001), then the socket; idempotent.
+
+        Cancelled, it waits for no goodbye any more, but still returns only when nothing is open.
+        """
         task, self._task = self._task, None
         server, self._server = self._server, None
         service, self._service = self._service, None
         if task is None or server is None or service is None:
             return
         service.shut_down()
-        await service.drain(STOP_SECONDS)
-        server.should_exit = True
-        await task
-        await service.close()
+        try:
+            await service.drain(STOP_SECONDS)
+        finally:
+            # In a task of its own: cancelled a second time, it still gets to its end.
+            await asyncio.shield(asyncio.create_task(_end(server, task, service), name="voxwire-server-end"))
 
     async def wait_closed(self) -> None:
         """Until it has stopped."""
@@ -156,6 +157,24 @@ class EmbeddedServer:
             raise UserError(f"cannot listen on {self.host}:{self._wanted_port}: {exc}") from exc
         self.port = listener.getsockname()[1]
         return listener
+
+
+async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    while not server.started:
+        if task.done():
+            await task
+            raise UserError("the server ended before it had started; see its log")
+        await asyncio.sleep(0.005)
+
+
+async def _end(server: uvicorn.Server, task: asyncio.Task[None], service: RealtimeService) -> None:
+    while not (server.started or task.done()):  # what has not begun to listen closes nothing
+        await asyncio.sleep(0.005)
+    server.should_exit = True
+    try:
+        await task
+    finally:
+        await service.close()
 
 
 def _make_server(app: Any, options: ServerOptions) -> uvicorn.Server:
