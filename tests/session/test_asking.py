@@ -18,6 +18,7 @@ from voxwire import (
     GuardrailResult,
     GuardrailTripped,
     ModelBehaviorError,
+    NotConnectedError,
     OutputGuardrail,
     ProviderError,
     RealtimeAgent,
@@ -301,6 +302,14 @@ async def test_the_connection_ends(stage: Any, service: Service) -> None:
     await stage.transport.disconnect()
     with pytest.raises(ConnectionLost, match="before there was an answer"):
         await asked
+
+
+async def test_questions_that_could_not_be_sent_take_no_place() -> None:
+    session = RealtimeSession(RealtimeAgent("Ava"), transport="websocket")
+    for _ in range(module.MAX_QUESTIONS + 1):
+        with pytest.raises(NotConnectedError):
+            await session.ask("?")
+    assert session._asking.running == 0
 
 
 async def test_what_cannot_be_asked(stage: Any, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

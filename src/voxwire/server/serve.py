@@ -168,8 +168,8 @@ async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
 
 
 async def _end(server: uvicorn.Server, task: asyncio.Task[None], service: RealtimeService) -> None:
-    while not (server.started or task.done()):  # what has not begun to listen closes nothing
-        await asyncio.sleep(0.005)
+    with contextlib.suppress(Exception):  # raised again below
+        await _started(server, task)  # what has not begun to listen closes nothing
     server.should_exit = True
     try:
         await task

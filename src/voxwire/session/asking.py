@@ -162,7 +162,11 @@ class Asking:
         try:
             create = {**response, "metadata": {METADATA_KEY: mark}}
             event = {"type": "response.create", "event_id": question.event_id, "response": create}
-            await self._host.transport.send_event(event)
+            try:
+                await self._host.transport.send_event(event)
+            except Exception as error:
+                _settle(question, error)  # nothing was asked, and nothing has to be taken back
+                raise
             return _completed(await question.done)
         finally:
             self._give_up(mark, question)
@@ -194,9 +198,7 @@ class Asking:
     def stop(self) -> None:
         """The connection is over."""
         for question in self._open.values():
-            if not question.done.done():
-                question.done.set_exception(ConnectionLost("the connection ended before there was an answer"))
-                question.done.exception()  # whoever asked may be gone
+            _settle(question, ConnectionLost("the connection ended before there was an answer"))
         self._open.clear()
         self._responses.clear()
         self._unlisten()
@@ -242,6 +244,12 @@ class Asking:
 async def _quietly(sending: Coroutine[Any, Any, None]) -> None:
     with contextlib.suppress(ConnectionLost, UserError):  # with the connection, the response is gone as well
         await sending
+
+
+def _settle(question: _Open, error: Exception) -> None:
+    if not question.done.done():
+        question.done.set_exception(error)
+        question.done.exception()  # whoever asked may be gone
 
 
 def _refuse_tools(tools: Sequence[FunctionTool[..., Any]]) -> None:
