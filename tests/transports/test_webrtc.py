@@ -18,7 +18,7 @@ from voxwire import (
     UserError,
     tool,
 )
-from voxwire.audio import PacedSink, SequenceSource
+from voxwire.audio import AudioDropped, DeviceChanged, PacedSink, SequenceSource
 from voxwire.audio.wav import read_wav
 from voxwire.carriers.base import CarrierRequest
 from voxwire.errors import ConfigError
@@ -397,8 +397,10 @@ class Device:
 
     made: list[Device]
 
-    def __init__(self, echo_canceller: object = None) -> None:
+    def __init__(self, echo_canceller: object = None, on_event: Any = None) -> None:
         self.echo_canceller = echo_canceller
+        self.on_event = on_event
+        self.slow: asyncio.Event | None = None
         self.source, self.sink = SequenceSource(), PacedSink()
         self.closed = 0
         type(self).made.append(self)
@@ -407,6 +409,8 @@ class Device:
         return getattr(self.sink if hasattr(self.sink, name) else self.source, name)
 
     async def close(self) -> None:
+        if self.slow is not None:
+            await self.slow.wait()
         self.closed += 1
 
 
@@ -445,6 +449,68 @@ def test_microphone_and_loudspeaker_are_opened_for_the_call_and_given_back(
         assert devices[-1].closed == 1, "also when it fails"
         await transport.close()
         assert repr(DEFAULT) == "DEFAULT"
+
+    run_virtual(scenario())
+
+
+def test_devices_are_given_back_also_where_closing_is_cancelled(
+    media_service: Any, devices: list[Device]
+) -> None:
+    async def scenario() -> None:
+        service = media_service()
+        transport = client(service, audio_input=DEFAULT, audio_output=DEFAULT, echo_cancellation=False)
+        await transport.connect()
+        devices[0].slow = asyncio.Event()
+        closing = asyncio.create_task(transport.close())
+        await asyncio.sleep(1)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        devices[0].slow.set()
+        await asyncio.sleep(0.1)
+        assert [device.closed for device in devices] == [1, 1]
+        await transport.connect()
+        assert len(devices) == 4, "and they can be opened again"
+        await transport.close()
+
+    run_virtual(scenario())
+
+
+def test_one_device_that_cannot_be_closed(
+    media_service: Any, devices: list[Device], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> None:
+        raise OSError("pulled out")
+
+    async def scenario() -> None:
+        transport = client(
+            media_service(), audio_input=DEFAULT, audio_output=DEFAULT, echo_cancellation=False
+        )
+        await transport.connect()
+        devices[0].close = broken  # type: ignore[method-assign]
+        await transport.close()
+        assert devices[1].closed == 1
+        await transport.connect()
+        await transport.close()
+
+    run_virtual(scenario())
+    assert "the Device could not be closed" in caplog.text
+
+
+def test_what_happens_to_the_devices_is_told(media_service: Any, devices: list[Device]) -> None:
+    async def scenario() -> None:
+        transport = client(
+            media_service(), audio_input=DEFAULT, audio_output=DEFAULT, echo_cancellation=False
+        )
+        session = RealtimeSession(RealtimeAgent("Ava"), transport=transport)
+        told: list[Any] = []
+        session.on("device_changed", told.append)
+        session.on("audio_dropped", told.append)
+        async with session:
+            events = [DeviceChanged("input", None, None, "unplugged"), AudioDropped("output", 20.0)]
+            for device, event in zip(devices, events, strict=True):
+                device.on_event(event)
+        assert told == events
 
     run_virtual(scenario())
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from ..errors import DeviceError
+from ..protocol.transport_events import TransportEventBase
 
 __all__ = [
     "AudioDevice",
@@ -59,7 +60,7 @@ class AudioDevice:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceChanged:
+class DeviceChanged(TransportEventBase):
     """A microphone or loudspeaker went away, or another one took its place.
 
     Attributes:
@@ -70,6 +71,7 @@ class DeviceChanged:
         reason: why, in words.
     """
 
+    name: ClassVar[str] = "device_changed"
     direction: Direction
     before: AudioDevice | None
     after: AudioDevice | None
@@ -77,7 +79,7 @@ class DeviceChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class AudioDropped:
+class AudioDropped(TransportEventBase):
     """A queue was full. Reported once per stretch of losses.
 
     Attributes:
@@ -85,6 +87,7 @@ class AudioDropped:
         total_ms: dropped until now, ms.
     """
 
+    name: ClassVar[str] = "audio_dropped"
     direction: Direction
     total_ms: float
 

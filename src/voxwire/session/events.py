@@ -199,11 +199,13 @@ class TransportEvent(TransportEventBase):
 RELAYED: Final = (
     "audio",
     "audio_done",
+    "audio_dropped",
     "audio_interrupted",
     "audio_start",
     "audio_stopped",
     "audio_transcript_delta",
     "connection_change",
+    "device_changed",
     "dtmf",
     "error",
     "function_call",

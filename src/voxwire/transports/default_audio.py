@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from ..audio.base import AudioSink, AudioSource
+from ..audio.devices import DeviceEvent
 from ..errors import DeviceError
 
 __all__ = ["DEFAULT", "DefaultAudio", "EchoCancellation", "Given", "open_default_audio"]
+
+logger = logging.getLogger("voxwire")
 
 
 class _Default(enum.Enum):
@@ -35,16 +40,25 @@ class DefaultAudio:
     sink: AudioSink | None = None
 
     async def close(self) -> None:
-        """Give both back; idempotent."""
-        for device in (self.source, self.sink):
-            if device is not None:
-                await device.close()
+        """Give both back; idempotent. One that cannot be closed is logged."""
+        devices = [device for device in (self.source, self.sink) if device is not None]
+        results = await asyncio.gather(*(device.close() for device in devices), return_exceptions=True)
+        for device, result in zip(devices, results, strict=True):
+            if isinstance(result, Exception):
+                logger.error("the %s could not be closed", type(device).__name__, exc_info=result)
 
 
 async def open_default_audio(
-    *, source: bool, sink: bool, echo_cancellation: EchoCancellation
+    *,
+    source: bool,
+    sink: bool,
+    echo_cancellation: EchoCancellation,
+    on_event: Callable[[DeviceEvent], object] | None = None,
 ) -> DefaultAudio:
     """The devices asked for, the one hearing what the other plays.
+
+    Args:
+        on_event: told when one of them goes away or is replaced, and when audio is dropped.
 
     Raises:
         DeviceError: if there is none, with the ways to do without.
@@ -64,8 +78,8 @@ async def open_default_audio(
         else:
             canceller = make_echo_canceller()
     return DefaultAudio(
-        Microphone(echo_canceller=canceller) if source else None,
-        Speaker(echo_canceller=canceller) if sink else None,
+        Microphone(echo_canceller=canceller, on_event=on_event) if source else None,
+        Speaker(echo_canceller=canceller, on_event=on_event) if sink else None,
     )
 
 

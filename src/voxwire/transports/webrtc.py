@@ -51,7 +51,8 @@ class OpenAIRealtimeWebRTC(MediaTransport):
         model: the model's name.
         audio_input: where the user's audio comes from. By default the machine's microphone, opened for the time of
             the connection. None: nowhere, call `send_audio`.
-        audio_output: where the agent's audio goes, beside the `audio` event. By default the machine's loudspeaker.
+        audio_output: where the agent's audio goes, beside the `audio` event. By default the machine's loudspeaker. Of
+            the default devices the events `device_changed` and `audio_dropped` tell (`voxwire.audio.DeviceChanged`).
         media_stream: an aiortc audio track, in place of `audio_input`; it stays yours and is not stopped. In a page,
             a MediaStream.
         audio_element: another name for `audio_output`, as the JavaScript SDK has it. In a page, an audio element of it.
@@ -214,8 +215,7 @@ class OpenAIRealtimeWebRTC(MediaTransport):
         initial_session_config: ConfigLike | None,
     ) -> None:
         self._first_session = coerce_config(initial_session_config).to_wire()
-        if self._giving_back is not None:
-            await self._giving_back
+        await self._given_back()
         if any(self._defaults):
             await self._open_devices()
         try:
@@ -278,8 +278,7 @@ class OpenAIRealtimeWebRTC(MediaTransport):
             attempt.task.cancel()  # it has not come to the connection yet
         await super().close()
         self._give_back()
-        if self._giving_back is not None:
-            await self._giving_back
+        await self._given_back()
 
     def _end(
         self, link: Link | None, how: CarrierClosed | None = None, error: VoxwireError | None = None
@@ -295,7 +294,7 @@ class OpenAIRealtimeWebRTC(MediaTransport):
     async def _open_devices(self) -> None:
         source, sink = self._defaults
         self._devices = await open_default_audio(
-            source=source, sink=sink, echo_cancellation=self._echo_cancellation
+            source=source, sink=sink, echo_cancellation=self._echo_cancellation, on_event=self._emit
         )
         if source:
             self._source = self._devices.source
@@ -307,6 +306,11 @@ class OpenAIRealtimeWebRTC(MediaTransport):
         devices, self._devices = self._devices, DefaultAudio()
         if devices.source is not None or devices.sink is not None:
             self._giving_back = asyncio.get_running_loop().create_task(devices.close())
+
+    async def _given_back(self) -> None:
+        """Wait until they are closed; who gives up waiting does not stop it."""
+        if self._giving_back is not None:
+            await asyncio.wait([self._giving_back])
 
 
 @dataclass(slots=True)
