@@ -62,7 +62,7 @@ def test_the_callee_hangs_up(pair: Pair) -> None:
     theirs.hang_up(network.now, "twice")
     network.run(0.1)
     assert bob.end.reason == "enough"
-    assert alice.end.reason == "the caller hung up"
+    assert alice.end.reason == "the other side hung up"
     quiet(network)
 
 
@@ -303,7 +303,7 @@ def test_the_news_of_a_transfer(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> 
     def accept(transaction: Any, request: Any, now: float) -> None:
         transaction.refuse(202, now)
 
-    monkeypatch.setattr(ours, "_unknown_came", accept)
+    monkeypatch.setattr(ours.referral, "came", accept)
     assert theirs.refer("tel:+15550100", network.now)
     network.run(0.1)
     refer = next(m for s, m in network.messages if s == BOB and getattr(m, "method", "") == "REFER")
@@ -317,7 +317,7 @@ def test_the_news_of_a_transfer(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_transfer_of_which_nothing_is_heard(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     network, alice, bob = pair
     ours, theirs = network.established(alice, bob)
-    monkeypatch.setattr(ours, "_unknown_came", lambda transaction, request, now: transaction.refuse(202, now))
+    monkeypatch.setattr(ours.referral, "came", lambda transaction, request, now: transaction.refuse(202, now))
     theirs.refer("tel:+15550100", network.now)
     network.run(100)
     assert [(t.status, t.final) for t in bob.of(Transferred)] == [(408, True)]

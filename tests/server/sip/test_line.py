@@ -194,7 +194,7 @@ async def test_over_tcp(kit: dict[str, Any]) -> None:
         call = await phone.call(f"sip:agent@{server.sip_address};transport=tcp")
         assert call.leg.flow.protocol == "TCP"
         await post(server, only_call(server), "hangup")
-        assert await call.wait_ended() == "the caller hung up"
+        assert await call.wait_ended() == "the other side hung up"
         await nothing_left(server)
 
 
@@ -225,11 +225,9 @@ async def test_all_addresses_and_a_public_one(kit: dict[str, Any]) -> None:
 @contextlib.asynccontextmanager
 async def ringing(server: EmbeddedServer, hook: Hook) -> AsyncIterator[tuple[str, asyncio.Task[PhoneCall]]]:
     async with SipPhone() as phone:
-        rang: list[int] = []
+        rang: list[object] = []
         dialling = asyncio.create_task(
-            phone.call(
-                f"sip:agent@{server.sip_address}", headers=[("X-Team", "sales")], on_ringing=rang.append
-            )
+            phone.call(f"sip:agent@{server.sip_address}", headers=[("X-Team", "sales")], on_event=rang.append)
         )
         yield await hook.call_id(), dialling
         await asyncio.gather(dialling, return_exceptions=True)
@@ -404,7 +402,7 @@ async def test_the_server_stops(lab: Any, kit: dict[str, Any]) -> None:
                 await server.stop()
                 with pytest.raises(Exception, match="shutting down"):
                     await side.until("never")
-        assert await call.wait_ended() == "the caller hung up"
+        assert await call.wait_ended() == "the other side hung up"
 
 
 async def test_the_server_stops_while_it_rings(kit: dict[str, Any], hook: Hook) -> None:
@@ -423,7 +421,7 @@ async def test_a_caller_who_is_gone(kit: dict[str, Any]) -> None:
         await wait_for(lambda: call.media.audio and call.media.audio.received_packets > 30)
         assert not call.ended  # it talks
         call.media._stop_ticks()
-        assert await call.wait_ended() == "the caller hung up"
+        assert await call.wait_ended() == "the other side hung up"
 
 
 async def test_a_session_that_expires(kit: dict[str, Any]) -> None:

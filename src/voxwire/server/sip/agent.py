@@ -6,6 +6,7 @@ Whatever arrives, nothing raises: what cannot be read is answered with 400 where
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -14,15 +15,15 @@ from .admission import Admission
 from .caller import OutgoingLeg
 from .dialog import Dialog, DialogId
 from .digest import Authenticator, Credentials
-from .host import describe, offers
+from .host import SUPPORTED, describe, offers
 from .leg import Leg
-from .message import BadRequestError, Message, Request, Response, answer_to, parse_message
+from .message import BadRequestError, Headers, Message, Request, Response, answer_to, parse_message
 from .negotiation import LocalMedia, Negotiation, NoCommonCodecError
 from .outputs import Flow, Invited, Output, Transmit
 from .sdp import Codec, SdpError
 from .session_timer import MIN_SECONDS
 from .timers import Timers
-from .transaction import ClientTransaction, ServerTransaction, Wiring
+from .transaction import ClientTransaction, Wiring
 from .transactions import COOKIE, Transactions, reply_flow, stamp
 from .values import NameAddr, SipError, parse_uri
 
@@ -30,6 +31,8 @@ __all__ = ["AgentOptions", "UserAgent"]
 
 RETRY_AFTER = "5"
 """Seconds after which one may call again who was refused with 503."""
+TRANSACTIONS_PER_LEG = 20
+"""So many of the peers' requests are remembered for each call that there may be; more are refused with 503."""
 _DIALOG_ONLY = ("BYE", "UPDATE", "INFO", "NOTIFY")
 
 
@@ -45,6 +48,7 @@ class AgentOptions:
         authenticator: who may call; None lets everybody.
         credentials: what it proves who it is by.
         takes_calls: whether it can be called at all.
+        takes_referrals: whether peers may have it call somebody else (REFER).
         max_legs: calls and ends of calls at a time; more are refused with 503.
         invites_per_second: of one source; more are refused with 503.
         max_bytes: of a message.
@@ -57,6 +61,7 @@ class AgentOptions:
     authenticator: Authenticator | None = None
     credentials: Credentials | None = None
     takes_calls: bool = True
+    takes_referrals: bool = False
     max_legs: int = 200
     invites_per_second: float = 20.0
     max_bytes: int = 65_535
@@ -81,10 +86,7 @@ class UserAgent:
         self._transactions = Transactions(Wiring(self.timers, self.transmit))
         self._legs: dict[DialogId, Leg] = {}
         self._admission = Admission(options.invites_per_second)
-        self._outside: dict[str, Callable[[ServerTransaction, Request, Flow, float], None]] = {
-            "INVITE": self._invited,
-            "OPTIONS": self._asked,
-        }
+        self._tag_key = random.getrandbits(128).to_bytes(16, "big")
 
     # -- the owner's side -----------------------------------------------------------------------
 
@@ -170,6 +172,11 @@ class UserAgent:
         """Who we are."""
         return self.options.credentials
 
+    @property
+    def takes_referrals(self) -> bool:
+        """Whether we may be transferred."""
+        return self.options.takes_referrals
+
     def new_tag(self) -> str:
         """64 random bits."""
         return f"{self.random.getrandbits(64):016x}"
@@ -236,28 +243,38 @@ class UserAgent:
             if leg is not None:
                 leg.acknowledged(message, now)
             return
-        if self._refused_at_once(message, flow, now):
-            return
-        transaction = self._transactions.serve(message, flow)
         if message.method == "CANCEL":
-            self._cancelled(transaction, message, now)
+            self._cancelled(message, flow, now)
         elif message.to.tag is not None or message.method in _DIALOG_ONLY:
-            leg = self._leg_of(message)
-            if leg is None:
-                transaction.refuse(481, now, to_tag=self.new_tag())
-            else:
-                leg.receive(transaction, message, flow, now)
+            self._inside(message, flow, now)
+        elif message.method == "INVITE":
+            if not self._refused_at_once(message, flow, now):
+                self._invited(message, flow, now)
         else:
-            self._outside.get(message.method, self._unknown)(transaction, message, flow, now)
+            self._asked(message, flow)
 
     def _leg_of(self, request: Request) -> Leg | None:
         return self._legs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
 
+    def _inside(self, request: Request, flow: Flow, now: float) -> None:
+        """A request that belongs to a call, or says so."""
+        leg = self._leg_of(request)
+        if leg is None:
+            self._reply(request, 481, flow)
+        elif self._full and request.method != "BYE":
+            self._reply(request, 503, flow, ("Retry-After", RETRY_AFTER))
+        elif unsupported := _unsupported(request):
+            self._reply(request, 420, flow, ("Unsupported", unsupported))
+        else:
+            leg.receive(self._transactions.serve(request, flow), request, flow, now)
+
+    @property
+    def _full(self) -> bool:
+        return self._transactions.served >= TRANSACTIONS_PER_LEG * self.options.max_legs
+
     def _refused_at_once(self, request: Request, flow: Flow, now: float) -> bool:
-        """Refuse without remembering anything (section 8.2.7) what has to cost as little as possible."""
-        if request.method != "INVITE" or request.to.tag is not None:
-            return False
-        busy = self.draining or len(self._legs) >= self.options.max_legs
+        """Refuse an INVITE that must not cost anything, or is none of ours to take."""
+        busy = self.draining or self._full or len(self._legs) >= self.options.max_legs
         if busy or not self._admission.admit(flow.host, now):
             self._reply(request, 503, flow, ("Retry-After", RETRY_AFTER))
             return True
@@ -278,89 +295,95 @@ class UserAgent:
         return True
 
     def _reply(self, request: Request, status: int, flow: Flow, *headers: tuple[str, str]) -> None:
-        """A response without a transaction; never to an ACK."""
+        """A response that nothing is remembered of (section 8.2.7): it is not repeated, and never goes to an ACK.
+
+        So nobody can fill the memory with requests, or have a refusal sent to somebody else over and over.
+        """
         if request.method == "ACK":
             return
         try:
             stamp(request, flow)
-            response = answer_to(request, status, to_tag=self.new_tag())
+            response = answer_to(request, status, to_tag=self._tag_for(request))
             for name, value in headers:
                 response.headers.add(name, value)
             self.transmit(response.to_bytes(), reply_flow(request, flow))
         except SipError:
             pass  # not even that can be read
 
+    def _tag_for(self, request: Request) -> str:
+        """The same request gets the same tag, however often it comes (section 8.2.7)."""
+        named = "\n".join((request.call_id, request.headers.get("From") or "", request.via.branch))
+        data = named.encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(data, key=self._tag_key, digest_size=8).hexdigest()
+
     # -- requests outside of calls ------------------------------------------------------------------
 
-    def _cancelled(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+    def _cancelled(self, request: Request, flow: Flow, now: float) -> None:
         invite = self._transactions.cancelled(request)
         if invite is None:
-            transaction.refuse(481, now, to_tag=self.new_tag())
+            self._reply(request, 481, flow)
             return
-        transaction.refuse(200, now, to_tag=self.new_tag())
         leg = next((leg for leg in self._legs.values() if leg.serves(invite)), None)
+        tag = leg.dialog.local.tag if leg is not None and leg.dialog is not None else None
+        # Section 9.2: with the tag of the answer to the INVITE.
+        self._transactions.serve(request, flow).refuse(200, now, to_tag=tag or self._tag_for(invite.request))
         if leg is not None:
             leg.cancelled(now)
 
-    def _asked(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> None:
-        response = answer_to(request, 200, to_tag=self.new_tag())
-        self._introduce(response)
-        response.headers.add("Accept", "application/sdp, application/dtmf-relay, message/sipfrag")
-        response.headers.add("Contact", self.contact(flow))
-        transaction.respond(response, now)
+    def _asked(self, request: Request, flow: Flow) -> None:
+        """OPTIONS, or what is not for us."""
+        said = Headers()
+        describe(said)
+        said.add("Server", self.options.product)
+        status = {"OPTIONS": 200, "SUBSCRIBE": 489, "REFER": 603}.get(request.method, 405)
+        unsupported = _unsupported(request)
+        if status == 200 and unsupported:
+            status = 420
+            said.add("Unsupported", unsupported)
+        elif status == 200:
+            said.add("Accept", "application/sdp, application/dtmf-relay, message/sipfrag")
+            said.add("Contact", self.contact(flow))
+        self._reply(request, status, flow, *said)
 
-    def _unknown(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> None:
-        del flow
-        status = {"SUBSCRIBE": 489, "REFER": 603}.get(request.method, 405)
-        response = answer_to(request, status, to_tag=self.new_tag())
-        self._introduce(response)
-        transaction.respond(response, now)
-
-    def _introduce(self, response: Response) -> None:
-        describe(response.headers)
-        response.headers.add("Server", self.options.product)
-
-    def _invited(self, transaction: ServerTransaction, request: Request, flow: Flow, now: float) -> None:
+    def _invited(self, request: Request, flow: Flow, now: float) -> None:
         refuse = self._unfit(request)
+        if refuse is None and self._transactions.merges(request):
+            refuse = 482, []  # it came by two ways (section 8.2.2.2)
         if refuse is not None:
             status, headers = refuse
-            transaction.refuse(status, now, to_tag=self.new_tag(), **headers)
-            return
-        key = (request.call_id, request.from_.tag or "", request.cseq[0])
-        if any(leg.began_with(key) for leg in self._legs.values()):
-            transaction.refuse(482, now, to_tag=self.new_tag())  # it came by two ways (section 8.2.2.2)
+            self._reply(request, status, flow, *headers)
             return
         try:
             dialog = Dialog.of_invited(request, self.new_tag(), self.random.randrange(1, 1 << 20))
         except SipError:
-            transaction.refuse(400, now, to_tag=self.new_tag())
+            self._reply(request, 400, flow)
             return
         leg = Leg(self, flow, Negotiation(self.options.codecs))
-        leg.invited(transaction, dialog, now)
+        leg.invited(self._transactions.serve(request, flow), dialog, now)
         self.enter(leg)
         self.emit(Invited(leg, request))
 
-    def _unfit(self, request: Request) -> tuple[int, dict[str, str]] | None:
+    def _unfit(self, request: Request) -> tuple[int, list[tuple[str, str]]] | None:
         """Status and headers with which an INVITE has to be refused, or None."""
         if not self.options.takes_calls:
-            return 480, {}
+            return 480, []
         try:
             if parse_uri(request.uri).scheme not in ("sip", "sips", "tel"):
-                return 416, {}
+                return 416, []
         except SipError:
-            return 400, {}
-        unsupported = sorted(request.headers.tokens("Require") - {"timer"})
+            return 400, []
+        unsupported = _unsupported(request)
         if unsupported:
-            return 420, {"Unsupported": ", ".join(unsupported)}
+            return 420, [("Unsupported", unsupported)]
         given = (request.headers.get("Session-Expires") or "").partition(";")[0].strip()
         short = given.isascii() and given.isdigit() and int(given[:9]) < MIN_SECONDS
         if short and "timer" in request.headers.tokens("Supported"):
-            return 422, {"Min_SE": str(MIN_SECONDS)}
+            return 422, [("Min-SE", str(MIN_SECONDS))]
         return self._unfit_body(request)
 
-    def _unfit_body(self, request: Request) -> tuple[int, dict[str, str]] | None:
+    def _unfit_body(self, request: Request) -> tuple[int, list[tuple[str, str]]] | None:
         if request.body and request.content_type != "application/sdp":
-            return 415, {"Accept": "application/sdp"}
+            return 415, [("Accept", "application/sdp")]
         offer = offers(request)
         try:
             if offer is not None:
@@ -370,10 +393,15 @@ class UserAgent:
             printable = "".join(
                 character for character in words if character.isascii() and character.isprintable()
             )
-            return 488, {"Warning": f'305 voxwire "{printable[:200]}"'}
+            return 488, [("Warning", f'305 voxwire "{printable[:200]}"')]
         except SdpError:
-            return 400, {}
+            return 400, []
         return None
+
+
+def _unsupported(request: Request) -> str:
+    """Extensions that a request needs and we have not (section 8.2.2.3)."""
+    return ", ".join(sorted(request.headers.tokens("Require") - {SUPPORTED}))
 
 
 def _host(host: str) -> str:

@@ -28,6 +28,8 @@ class OutgoingLeg(Leg):
         SipError: `target` is no URI.
     """
 
+    peer = "other side"
+
     def __init__(
         self,
         host: LegHost,
@@ -48,7 +50,7 @@ class OutgoingLeg(Leg):
         headers.add("Call-ID", call_id)
         headers.add("CSeq", f"{host.random.randrange(1, 1 << 20)} INVITE")
         headers.add("Contact", host.contact(flow))
-        describe(headers)
+        describe(headers, referrals=host.takes_referrals)
         for name, value in extra:
             headers.add(name, value)
         self._invite = Request(method="INVITE", uri=target, headers=headers)

@@ -44,6 +44,11 @@ class LegHost(Protocol):
         """Who we are, where somebody asks."""
         ...
 
+    @property
+    def takes_referrals(self) -> bool:
+        """Whether peers may have us call somebody else (REFER)."""
+        ...
+
     def new_tag(self) -> str:
         """A tag, or a part of another identifier."""
         ...
@@ -129,7 +134,11 @@ def offers(message: Request | Response) -> bytes | None:
     return message.body if message.body and message.content_type == "application/sdp" else None
 
 
-def describe(headers: Headers) -> None:
-    """Say what we can do."""
-    headers.add("Allow", ALLOW)
+def describe(headers: Headers, *, referrals: bool = False) -> None:
+    """Say what we can do.
+
+    Args:
+        referrals: whether that includes being transferred.
+    """
+    headers.add("Allow", f"{ALLOW}, REFER" if referrals else ALLOW)
     headers.add("Supported", SUPPORTED)

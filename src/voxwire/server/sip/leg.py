@@ -12,6 +12,7 @@ from .machines import CALL
 from .message import Request, Response, answer_to
 from .negotiation import AgreedMedia, LocalMedia, Negotiation
 from .outputs import Ended, Established, Flow, Keyed, Transferred
+from .referral import Referral
 from .sdp import SdpError
 from .session_timer import MIN_SECONDS, IntervalTooSmallError, SessionTimer
 from .timers import T1, Timer
@@ -33,8 +34,12 @@ class Leg:
         flow: where requests of ours go: to where the peer's last request came from, which gets through NAT, and
             sends nothing where nobody asked for it.
         negotiation: of the audio.
+        referral: what the peer asks of us in the way of transfers.
         state: see `CALL`.
+        peer: what the other one is called in reasons.
     """
+
+    peer = "caller"
 
     def __init__(self, host: LegHost, flow: Flow, negotiation: Negotiation) -> None:
         self.host = host
@@ -45,6 +50,7 @@ class Leg:
         self.peer_allows: set[str] = set()
         self.session_timer = SessionTimer(host.timers, refresh=self._refresh, expire=self._expired)
         self.updates = Updates(self)
+        self.referral = Referral(self)
         self._transfer = Transfer(
             host.timers, lambda status, final: host.emit(Transferred(self, status, final))
         )
@@ -156,7 +162,7 @@ class Leg:
     def complete(self, response: Response) -> None:
         """Add what an answer of ours has besides."""
         response.headers.add("Contact", self.host.contact(self.flow))
-        describe(response.headers)
+        describe(response.headers, referrals=self.host.takes_referrals)
         if response.body:
             response.headers.add("Content-Type", "application/sdp")
 
@@ -253,7 +259,7 @@ class Leg:
             self.end("gone", reason, status)
 
     def _expired(self, now: float) -> None:
-        self.hang_up(now, "the caller did not renew the session (RFC 4028)")
+        self.hang_up(now, f"the {self.peer} did not renew the session (RFC 4028)")
 
     def _refresh(self, now: float) -> None:
         self.updates.refresh(now)
@@ -276,6 +282,7 @@ class Leg:
             "UPDATE": self.updates.update_came,
             "INFO": self._info_came,
             "NOTIFY": self._transfer.notified,
+            "REFER": self.referral.came,
             "OPTIONS": self._options_came,
         }
         handle.get(request.method, self._unknown_came)(transaction, request, now)
@@ -285,7 +292,7 @@ class Leg:
         if self.state == "ringing":  # in an early dialog it means the same as CANCEL (section 15)
             self.cancelled(now)
         elif CALL.allows(self.state, "BYE"):
-            self.end("BYE", "the caller hung up")
+            self.end("BYE", f"the {self.peer} hung up")
 
     def _info_came(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         kind, body = request.content_type, request.body.decode("utf-8", "replace")
@@ -308,12 +315,11 @@ class Leg:
 
     def _options_came(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         response = answer_to(request, 200)
-        describe(response.headers)
+        describe(response.headers, referrals=self.host.takes_referrals)
         transaction.respond(response, now)
 
     def _unknown_came(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        # Of a REFER: nobody transfers this server to another number.
-        response = answer_to(request, 603 if request.method == "REFER" else 405)
+        response = answer_to(request, 405)
         response.headers.add("Allow", ALLOW)
         transaction.respond(response, now)
 

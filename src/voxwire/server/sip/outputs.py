@@ -18,6 +18,7 @@ __all__ = [
     "MediaChanged",
     "Output",
     "Progress",
+    "Referred",
     "Transferred",
     "Transmit",
 ]
@@ -106,6 +107,20 @@ class Transferred:
 
 
 @dataclass(frozen=True, slots=True)
+class Referred:
+    """The peer asks us to call somebody else (REFER); `leg.referral.report` tells it how that goes.
+
+    Attributes:
+        target: a URI of any scheme.
+        headers: for the INVITE to it.
+    """
+
+    leg: Leg
+    target: str
+    headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The call is over; comes once, and last.
 
@@ -118,4 +133,6 @@ class Ended:
     status: int | None = None
 
 
-Output: TypeAlias = Transmit | Invited | Progress | Established | MediaChanged | Keyed | Transferred | Ended
+Output: TypeAlias = (
+    Transmit | Invited | Progress | Established | MediaChanged | Keyed | Transferred | Referred | Ended
+)

@@ -1,39 +1,65 @@
-"""A telephone: places calls over SIP, for tests and for trying a phone line from a program."""
+"""A telephone: places calls over SIP from a program."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, cast
+from typing import Final, Self, cast
 
-from ...errors import ConnectError, ConnectTimeout, UserError
+from ...errors import ConfigError, ConnectError, ConnectTimeout, UserError
 from .agent import AgentOptions
-from .caller import OutgoingLeg
 from .digest import Credentials
 from .endpoint import SipEndpoint
-from .host import refusal
 from .leg import Leg
 from .line import available_codecs
 from .media import SipMedia
-from .negotiation import AgreedMedia, LocalMedia, codecs_named
-from .outputs import Ended, Established, Flow, MediaChanged, Output, Progress, Transmit
+from .message import canonical
+from .negotiation import CODECS, LocalMedia, codecs_named
+from .outputs import Ended, Flow, Output, Transmit
+from .phone_call import (
+    CallRefused,
+    KeyPressed,
+    OnPhoneEvent,
+    PhoneCall,
+    PhoneEvent,
+    Ringing,
+    TransferRequested,
+)
+from .sdp import Codec
 from .values import NameAddr, SipError, SipUri, parse_uri
 
 __all__ = ["CallRefused", "PhoneCall", "SipPhone"]
 
-
-class CallRefused(ConnectError):
-    """Nobody takes the call.
-
-    Attributes:
-        status: the SIP status: 486 is busy, 603 declined, 408 no answer.
-    """
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+_USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+")
+"""What may stand before the @ of an address (RFC 3261 section 25.1)."""
+_HEADER: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
+_OURS: Final = frozenset(
+    [
+        "Via",
+        "From",
+        "To",
+        "Call-ID",
+        "CSeq",
+        "Contact",
+        "Max-Forwards",
+        "Route",
+        "Record-Route",
+        "Require",
+        "Allow",
+        "Supported",
+        "User-Agent",
+        "Authorization",
+        "Proxy-Authorization",
+        "Session-Expires",
+        "Min-SE",
+        "Content-Type",
+        "Content-Length",
+    ]
+)
+"""Headers of an INVITE that are not the caller's to choose."""
 
 
 class SipPhone:
@@ -53,6 +79,11 @@ class SipPhone:
         codecs: names out of `opus`, `PCMU`, `PCMA`, the best first; None takes all that there are here.
         ports: first and last UDP port for audio.
         public: our address as others reach it (NAT).
+        takes_transfers: whether the other side may ask to call somebody else: see `follow`. It is told 603 otherwise.
+        silent_seconds: hang up when nothing came from the other side for so long; None waits for ever.
+
+    Raises:
+        ConfigError: a name cannot be used.
     """
 
     def __init__(
@@ -66,15 +97,21 @@ class SipPhone:
         codecs: Sequence[str] | None = None,
         ports: tuple[int, int] | None = None,
         public: str | None = None,
+        takes_transfers: bool = False,
+        silent_seconds: float | None = None,
     ) -> None:
+        if not _USER.fullmatch(user):
+            raise ConfigError(f"user {user!r} cannot stand in an address; use letters, digits and -_.+")
         self._host = host
         self._port = port
         self._user = user
         self._display_name = display_name
         self._ports = ports
-        self._codecs = available_codecs() if codecs is None else codecs_named(codecs)
+        self._codecs = available_codecs() if codecs is None else _codecs(codecs)
         self._credentials = None if password is None else Credentials(user, password)
         self._public = public
+        self._takes_transfers = takes_transfers
+        self._silent_seconds = silent_seconds
         self._endpoint: SipEndpoint | None = None
         self._calls: dict[Leg, PhoneCall] = {}
 
@@ -113,6 +150,7 @@ class SipPhone:
             user=self._user,
             credentials=self._credentials,
             takes_calls=False,
+            takes_referrals=self._takes_transfers,
         )
 
     async def call(
@@ -121,7 +159,7 @@ class SipPhone:
         *,
         timeout: float = 60.0,
         headers: Sequence[tuple[str, str]] = (),
-        on_ringing: Callable[[int], None] | None = None,
+        on_event: OnPhoneEvent | None = None,
     ) -> PhoneCall:
         """Place a call, and return when it is answered.
 
@@ -129,18 +167,24 @@ class SipPhone:
             uri: `sip:user@host:port`; with `;transport=tcp`, over TCP.
             timeout: seconds until it is given up.
             headers: further headers of the INVITE.
-            on_ringing: told of provisional responses (180).
+            on_event: told, in the event loop, that it rings, and of keys, holds and transfers later on.
 
         Raises:
-            UserError: `uri` is no SIP URI.
+            UserError: `uri` is no SIP URI that can be called, or a header cannot be used.
             CallRefused: somebody says no, or nobody answers SIP there.
             ConnectTimeout: it rang for too long.
             ConnectError: the host cannot be reached.
         """
-        target = _target(uri)
-        endpoint = self.endpoint
-        flow = await _way(endpoint, target)
-        media = SipMedia(self._host, self._ports)
+        target, extra = _target(uri), _headers(headers)
+        endpoint, tell = self.endpoint, on_event or _ignore
+        flow = await _way(endpoint, target, self._host)
+        media = SipMedia(
+            self._host,
+            self._ports,
+            silent_seconds=self._silent_seconds,
+            on_key=lambda key: tell(KeyPressed(key)),
+            on_silence=lambda: call.fell_silent(self._silent_seconds or 0.0),
+        )
         try:
             await media.open()
             leg = endpoint.agent.call(
@@ -149,15 +193,50 @@ class SipPhone:
                 LocalMedia(flow.local, media.port, media.port),
                 endpoint.now,
                 from_=NameAddr(parse_uri(f"sip:{self._user}@{_bracketed(flow.local)}"), self._display_name),
-                headers=headers,
+                headers=extra,
             )
-            call = self._calls[leg] = PhoneCall(endpoint, leg, media, on_ringing)
+            call = self._calls[leg] = PhoneCall(endpoint, leg, media, tell)
             endpoint.flush()
             await call.wait_answered(timeout)
         except BaseException:
             media.close()
             raise
         return call
+
+    async def follow(
+        self,
+        call: PhoneCall,
+        asked: TransferRequested,
+        *,
+        timeout: float = 60.0,
+        on_event: OnPhoneEvent | None = None,
+    ) -> PhoneCall:
+        """Call whom the other side of `call` asked us to call, and tell it how that goes (RFC 3515 section 2.4.5).
+
+        When this returns, both calls are there; it is custom that the other side hangs up the first. When it
+        raises, the first goes on.
+
+        Args:
+            timeout: seconds until it is given up.
+            on_event: of the new call; see `call`.
+
+        Raises:
+            UserError, CallRefused, ConnectTimeout, ConnectError: as `call`.
+        """
+
+        def tell(event: PhoneEvent) -> None:
+            if isinstance(event, Ringing):
+                call.report_transfer(event.status)
+            if on_event is not None:
+                on_event(event)
+
+        try:
+            made = await self.call(asked.target, timeout=timeout, headers=asked.headers, on_event=tell)
+        except BaseException as error:
+            call.report_transfer(_status_of(error))
+            raise
+        call.report_transfer(200)
+        return made
 
     def _news(self, output: Output) -> None:
         if not isinstance(output, Transmit):
@@ -168,140 +247,74 @@ class SipPhone:
                 self._calls.pop(output.leg, None)
 
 
-class PhoneCall:
-    """A call that was placed.
+def _ignore(_event: PhoneEvent) -> None:
+    pass
 
-    Attributes:
-        media: what to speak to and to listen to, 24 kHz PCM16.
-    """
 
-    def __init__(
-        self,
-        endpoint: SipEndpoint,
-        leg: OutgoingLeg,
-        media: SipMedia,
-        on_ringing: Callable[[int], None] | None,
-    ) -> None:
-        self.media = media
-        self._endpoint = endpoint
-        self._leg = leg
-        self._on_ringing = on_ringing
-        self._answered: asyncio.Event = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._changed = asyncio.Event()
-        self._end: Ended | None = None
+def _status_of(error: BaseException) -> int:
+    """What to tell somebody for whom we could not reach the target."""
+    match error:
+        case CallRefused(status=status):
+            return status
+        case ConnectTimeout():
+            return 408
+        case UserError():
+            return 416  # a scheme that we cannot call
+        case asyncio.CancelledError():
+            return 487
+        case _:
+            return 503
 
-    @property
-    def leg(self) -> OutgoingLeg:
-        """The call as SIP has it."""
-        return self._leg
 
-    @property
-    def agreed(self) -> AgreedMedia | None:
-        """What was agreed on for the audio."""
-        return self._leg.media
+def _codecs(names: Sequence[str]) -> tuple[Codec, ...]:
+    try:
+        return codecs_named(names)
+    except KeyError as error:
+        raise ConfigError(f"there is no codec {error.args[0]!r}; choose from {', '.join(CODECS)}") from None
 
-    @property
-    def reason(self) -> str:
-        """Why it has ended; empty before."""
-        return self._end.reason if self._end is not None else ""
 
-    @property
-    def ended(self) -> bool:
-        """Whether it is over."""
-        return self._ended.is_set()
-
-    def news(self, output: Output) -> None:
-        """Something happened."""
-        agreed = self._leg.media
-        match output:
-            case Progress(status=status):
-                if self._on_ringing is not None:
-                    self._on_ringing(status)
-            case Established() | MediaChanged() if agreed is not None:
-                self.media.agree(agreed)
-                self._changed.set()
-                if isinstance(output, Established):
-                    self.media.begin()
-                    self._answered.set()
-            case Ended():
-                self._end = output
-                self.media.close()
-                self._answered.set()
-                self._changed.set()
-                self._ended.set()
-            case _:
-                pass
-
-    async def wait_answered(self, timeout: float) -> None:
-        """Wait for the answer; see `SipPhone.call`."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._answered.wait()
-        except TimeoutError:
-            self._leg.cancel(self._endpoint.now)
-            self._endpoint.flush()
-            raise ConnectTimeout(f"the call was not answered within {timeout:g} s") from None
-        except asyncio.CancelledError:
-            self._leg.cancel(self._endpoint.now)
-            self._endpoint.flush()
-            raise
-        if self._end is not None:
-            status = self._end.status or 500
-            raise CallRefused(f"the call was not taken: {refusal(status)} ({self._end.reason})", status)
-
-    async def wait_ended(self) -> str:
-        """Wait for the end of the call; returns the reason."""
-        await self._ended.wait()
-        return self.reason
-
-    def press(self, keys: str) -> None:
-        """Press keys of the telephone (RFC 4733).
-
-        Raises:
-            ValueError: there is no such key, or the other side does not take them.
-        """
-        self.media.press(keys)
-
-    async def hold(self, held: bool = True) -> None:
-        """Put the call on hold, or take it back; returns once the other side has agreed, or the call is over."""
-        self._changed.clear()
-        self._leg.updates.turn("sendonly" if held else "sendrecv", self._endpoint.now)
-        self._endpoint.flush()
-        await self._changed.wait()
-
-    async def hang_up(self, timeout: float = 2.0) -> None:
-        """End the call; waits for the other side's word, for so many seconds at most. Idempotent."""
-        self._leg.cancel(self._endpoint.now)
-        self._endpoint.flush()
-        self.media.close()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._ended.wait()
-        except TimeoutError:
-            pass  # the user agent goes on saying it as long as the phone is open
+def _headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    for name, value in headers:
+        if not _HEADER.fullmatch(name) or not value.isprintable():
+            raise UserError(f"{name!r}: {value!r} is no header: a name, and one line of text")
+        if canonical(name) in _OURS:
+            raise UserError(f"the header {name} is the phone's own")
+    return list(headers)
 
 
 def _target(uri: str) -> SipUri:
+    """Whom to call: what the phone can do something with.
+
+    Raises:
+        UserError: nothing.
+    """
     try:
         target = parse_uri(uri)
     except SipError as error:
-        raise UserError(f"{uri!r} is no SIP URI: {error}") from None
+        raise UserError(f"{uri!r} is no SIP URI, such as sip:agent@127.0.0.1:5060: {error}") from None
     if target.scheme != "sip":
         raise UserError(f"{uri!r} cannot be called: only sip: URIs can, without TLS")
+    if "?" in uri:
+        raise UserError(f"{uri!r} has headers in it (behind the ?), which are not part of an address")
+    if _protocol(target) not in ("UDP", "TCP"):
+        raise UserError(f"{uri!r} cannot be called: transport is udp or tcp")
     return target
 
 
-async def _way(endpoint: SipEndpoint, target: SipUri) -> Flow:
-    protocol = "TCP" if (target.params.get("transport") or "").lower() == "tcp" else "UDP"
-    loop = asyncio.get_running_loop()
-    port = target.port or 5060
+def _protocol(target: SipUri) -> str:
+    return (target.params.get("transport") or "udp").upper()
+
+
+async def _way(endpoint: SipEndpoint, target: SipUri, local: str) -> Flow:
+    protocol, port = _protocol(target), target.port or 5060
+    family = socket.AF_INET6 if ":" in local else socket.AF_INET
+    kind = socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM
     try:
-        kind = socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM
-        found = await loop.getaddrinfo(target.host, port, type=kind)
-        host = cast("str", found[0][4][0])
-        return await endpoint.sockets.connect(host, port, protocol)
-    except OSError as error:
+        found = await asyncio.get_running_loop().getaddrinfo(target.host, port, family=family, type=kind)
+        return await endpoint.sockets.connect(cast("str", found[0][4][0]), port, protocol)
+    except socket.gaierror as error:
+        raise ConnectError(f"there is no host {target.host!r}: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
         raise ConnectError(f"cannot reach {target.host}:{port} by SIP over {protocol}: {error}") from error
 
 

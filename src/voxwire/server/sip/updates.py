@@ -108,7 +108,7 @@ class Updates:
 
     def _not_acknowledged(self, now: float) -> None:
         self._unacknowledged = None
-        self._leg.hang_up(now, "the caller did not acknowledge a change of the call within 32 s")
+        self._leg.hang_up(now, f"the {self._leg.peer} did not acknowledge a change of the call within 32 s")
 
     # -- ours -------------------------------------------------------------------------------
 
@@ -196,4 +196,4 @@ class Updates:
     def _lost(self, status: int, now: float) -> None:
         del now
         self._ours = False
-        self._leg.lost("the caller does not know the call any more", status)
+        self._leg.lost(f"the {self._leg.peer} does not know the call any more", status)
