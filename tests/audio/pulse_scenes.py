@@ -365,6 +365,47 @@ async def no_device_for_a_while(pulse: PrivatePulse) -> None:
     assert max(rms_dbfs(frame) for _, frame in frames[had:]) > -30
 
 
+async def no_restart(pulse: PrivatePulse) -> None:
+    """PortAudio itself does not start again for a while."""
+    import sounddevice
+
+    initialize, failures = sounddevice._initialize, iter(range(2))
+
+    def fail_twice() -> None:
+        if next(failures, None) is not None:
+            raise sounddevice.PortAudioError("Internal PortAudio error", -9986)
+        initialize()
+
+    events: list[Any] = []
+    async with listening(Microphone("mic", on_event=events.append)) as frames:
+        sounddevice._initialize = fail_twice
+        with pytest.raises(DeviceError, match="does not start again"):
+            await asyncio.to_thread(list_devices, rescan=True)
+        await until(lambda: len(events) == 2)
+        had = len(frames)
+        await say(pulse, tone(500, 16_000))
+        await until(lambda: len(frames) > had + 10)
+    assert [event.after is None for event in events] == [True, False]
+    assert max(rms_dbfs(frame) for _, frame in frames[had:]) > -30
+
+
+async def cancelled_close(pulse: PrivatePulse) -> None:
+    """The device is released also where nobody waits for that."""
+    from voxwire.audio import devices_portaudio as portaudio
+
+    speaker, go_on = Speaker("spk"), threading.Event()
+    await speaker.open(PCM16)
+    busy = portaudio.worker().submit(go_on.wait)
+    closing = asyncio.create_task(speaker.close())
+    await asyncio.sleep(0.1)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    go_on.set()
+    busy.result(5)
+    assert portaudio.worker().wait(lambda: len(portaudio.streams)) == 0
+
+
 async def stall(pulse: PrivatePulse) -> None:
     """A device that says nothing at all is opened again; a rescan disturbs nobody for long."""
     events: list[Any] = []

@@ -24,6 +24,8 @@ pytestmark = [
         "clear",
         "unplug",
         "no_device_for_a_while",
+        "no_restart",
+        "cancelled_close",
         "stall",
         "slow_reader",
         "echo",

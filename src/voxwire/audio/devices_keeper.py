@@ -78,13 +78,15 @@ class DeviceKeeper:
         self._task = asyncio.get_running_loop().create_task(self._keep(), name="voxwire-device")
 
     async def close(self) -> None:
-        """Release the device; idempotent."""
+        """Release the device; idempotent. It is released also if this is cancelled."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        self._end_stand_in()
-        await self._release()
+        try:
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        finally:
+            self._end_stand_in()
+            await self._release()
 
     def drop(self) -> None:
         """PortAudio is about to be restarted; in the worker thread."""
@@ -184,7 +186,7 @@ class DeviceKeeper:
         stream, self._stream = self._stream, None
         if stream is not None:
             with suppress(DeviceError):
-                await portaudio.worker().call(lambda: self._finish(stream))
+                await portaudio.worker().call(lambda: self._finish(stream), sure=True)
 
     def _finish(self, stream: OpenStream) -> None:
         portaudio.streams.discard(self)

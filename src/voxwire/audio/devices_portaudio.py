@@ -8,6 +8,7 @@ made by one worker thread, with a limit to how long it is waited for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable
@@ -60,12 +61,15 @@ class Worker:
         except TimeoutError:
             raise self._given_up(future) from None
 
-    async def call(self, function: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
+    async def call(
+        self, function: Callable[[], T], *, undo: Callable[[T], object] | None = None, sure: bool = False
+    ) -> T:
         """Call it in the thread and wait.
 
         Args:
-            function: what to call.
+            function: what to call; not at all if its turn comes when nobody waits for it any more.
             undo: called with the result, in the thread, if nobody waits for it any more.
+            sure: call it in any case: it releases something.
 
         Raises:
             DeviceError: no answer in time.
@@ -76,14 +80,14 @@ class Worker:
             async with asyncio.timeout(CALL_TIMEOUT):
                 return await asyncio.shield(asyncio.wrap_future(future))
         except (TimeoutError, asyncio.CancelledError) as error:
-            if not future.cancel() and undo is not None:
+            if not sure and not future.cancel() and undo is not None:
                 future.add_done_callback(lambda done: done.exception() or undo(done.result()))
             if isinstance(error, TimeoutError):
                 raise self._given_up(future) from None
             raise
 
     def _given_up(self, future: Future[Any]) -> DeviceError:
-        self.stuck = self.stuck or not future.cancelled()
+        self.stuck = self.stuck or future.running()
         return DeviceError(
             f"PortAudio has not answered for {CALL_TIMEOUT:g} s. A driver may be stuck: unplug the device and "
             "plug it in again, or restart the program."
@@ -160,11 +164,19 @@ def query() -> list[AudioDevice]:
 
 
 def rescan() -> list[AudioDevice]:
-    """Restart PortAudio, which looks for devices only when it starts. In the worker thread."""
+    """Restart PortAudio, which looks for devices only when it starts. In the worker thread.
+
+    Raises:
+        DeviceError: it does not start again; the next call tries once more.
+    """
     sd = library()
     for stream in list(streams):
         stream.drop()
     # Not public, and the way that sounddevice's author gives (python-sounddevice issue 3).
-    sd._terminate()  # noqa: SLF001
-    sd._initialize()  # noqa: SLF001
+    with contextlib.suppress(sd.PortAudioError):  # it did not start the last time
+        sd._terminate()  # noqa: SLF001
+    try:
+        sd._initialize()  # noqa: SLF001
+    except sd.PortAudioError as error:
+        raise DeviceError(f"PortAudio does not start again: {error}") from error
     return query()
