@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -262,3 +263,18 @@ def test_agrees_with_the_playout_model(tmp_path_factory, events):
         assert begin == pytest.approx(due, abs=0.2)
         assert stop == pytest.approx(over, abs=0.2)
     assert sum(stop - begin for _, begin, stop in found) == pytest.approx(model.heard_ms(end / 1000), abs=5)
+
+
+def test_a_disk_that_fills_up_leaves_no_file_open(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full here")
+    recorder = StereoRecorder(tmp_path / "a.wav", RATE, start=0.0)
+    recorder.user(level(1, 500), NARROW, 0.5)
+    recorder._writer._file.close()
+    recorder._writer._file = full.open("wb", buffering=0)
+    with pytest.raises(OSError, match="No space"):
+        recorder.close(0.5)
+    recorder.close(0.5)  # it is over
+    with pytest.raises(UserError, match="closed"):
+        recorder.user(level(1, 20), NARROW, 0.6)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +159,17 @@ async def test_tee_cleans_up(tmp_path):
         await TeeSink(Failing(), second).close()
     with pytest.raises(UserError, match="not open"):
         second.write(b"\0\0")
+
+
+async def test_a_wav_sink_on_a_full_disk_leaves_no_file_open(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full here")
+    sink = WavSink(tmp_path / "a.wav", rate=24_000)
+    await sink.open(NARROW)
+    sink.write(ramp(100))
+    sink._writer._file.close()
+    sink._writer._file = full.open("wb", buffering=0)
+    with pytest.raises(OSError, match="No space"):
+        await sink.close()
+    await sink.close()  # it is over

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import wave
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,20 @@ def test_misuse(tmp_path):
     writer.close()
     with pytest.raises(UserError, match="closed"):
         writer.write(b"\0\0\0\0")
+
+
+FULL = Path("/dev/full")
+needs_a_full_disk = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+
+
+@needs_a_full_disk
+def test_a_full_disk_leaves_no_file_open(tmp_path):
+    with pytest.raises(OSError, match="No space"):  # an open file would warn when it is collected
+        WavWriter(FULL, 8000)
+    writer = WavWriter(tmp_path / "a.wav", 8000)
+    writer._file.close()
+    writer._file = FULL.open("wb")
+    with pytest.raises(OSError, match="No space"):
+        writer.close()
+    assert writer.closed
+    writer.close()

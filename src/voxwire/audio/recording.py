@@ -119,13 +119,15 @@ class StereoRecorder:
         """Finish the file: what was heard until `now`, and all of the user's audio. Idempotent."""
         if self._writer.closed:
             return
-        self._begin(now)
-        self._advance(now)
-        self._user.finish()
-        self._agent.finish()
-        self._agent.cut(self._now)
-        self._write_until(max(self._now, self._user.end))
-        self._writer.close()
+        try:
+            self._begin(now)
+            self._advance(now)
+            self._user.finish()
+            self._agent.finish()
+            self._agent.cut(self._now)
+            self._write_until(max(self._now, self._user.end))
+        finally:
+            self._writer.close()
 
     def __enter__(self) -> Self:
         return self

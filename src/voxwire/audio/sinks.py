@@ -150,9 +150,11 @@ class WavSink(NullSink):
         """Finish the file; idempotent."""
         self._closed = True
         if self._writer is not None:
-            self._finish_piece()
-            self._writer.close()
-            self._writer = None
+            try:
+                self._finish_piece()
+            finally:
+                writer, self._writer = self._writer, None
+                writer.close()
 
     def _finish_piece(self) -> None:
         """Bring what the resampler holds back into the file."""

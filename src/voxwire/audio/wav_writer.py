@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from pathlib import Path
@@ -49,7 +50,11 @@ class WavWriter:
         self._size = 0
         self._flushed = 0
         self._file: BinaryIO | None = self.path.open("wb")
-        self.flush()
+        try:
+            self.flush()
+        except BaseException:
+            self._let_go()
+            raise
 
     @property
     def closed(self) -> bool:
@@ -101,11 +106,16 @@ class WavWriter:
         self._flushed = self._size
 
     def close(self) -> None:
-        """Finish the file; idempotent."""
+        """Finish the file; idempotent. It is closed also where the disk refuses the rest.
+
+        Raises:
+            OSError: if it does.
+        """
         if self._file is not None:
-            self.flush()
-            self._file.close()
-            self._file = None
+            try:
+                self.flush()
+            finally:
+                self._let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +124,12 @@ class WavWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _let_go(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # of what is still in its buffer; `flush` has told
+                file.close()
 
     def _open_file(self) -> BinaryIO:
         if self._file is None:
