@@ -483,6 +483,26 @@ async def test_a_track_of_the_callers_is_sent_and_stays_the_callers(service, rec
     track.stop()
 
 
+async def test_a_track_is_not_read_where_the_connection_ends_as_it_begins(service, receiver):
+    from voxwire.rtc.tracks import pcm_track
+
+    def make(options, events):
+        class OpensAndFails:
+            def __getattr__(self, name):
+                return getattr(events, name)
+
+            def channel(self, state):
+                events.channel(state)
+                events.state("failed", "cut")
+
+        return peer_factory("aiortc")(options, OpensAndFails())
+
+    carrier = WebRTCCarrier(service, options=OPTIONS, peers=make, media_stream=pcm_track())
+    await carrier.open(REQUEST, receiver)
+    await receiver.ended()
+    await carrier.close()  # see `nothing_is_left`
+
+
 async def test_the_connection_can_be_looked_at_and_replaced(service, receiver):
     from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection
 

@@ -123,7 +123,7 @@ class WebRTCCarrier:
         self._call_id = answer.call_id
         await peer.take_answer(answer.sdp)
         await link.ready
-        if self._media_stream is not None:
+        if self._media_stream is not None and link.how is None:  # it may be over again
             link.reader = TrackReader(self._media_stream, self.send_media)
 
     def send(self, text: str, /) -> None:
