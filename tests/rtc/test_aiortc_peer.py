@@ -352,6 +352,44 @@ async def test_a_relay_that_refuses_is_left_out(make_peer):
         assert "secret" not in repr(IceServer((url,), "user", "secret"))
 
 
+async def test_a_relay_allocated_for_an_offer_that_is_given_up_is_let_go(make_peer, until):
+    from aioice import stun
+
+    class Relay(asyncio.DatagramProtocol):
+        """A TURN server that asks for no password (RFC 8656 sections 7.2 and 8.2)."""
+
+        def __init__(self):
+            self.lifetimes = []
+
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def datagram_received(self, data, address):
+            request = stun.parse_message(data)
+            answer = stun.Message(request.message_method, stun.Class.RESPONSE, request.transaction_id)
+            answer.attributes["LIFETIME"] = request.attributes["LIFETIME"]
+            if request.message_method == stun.Method.ALLOCATE:
+                answer.attributes["XOR-RELAYED-ADDRESS"] = ("203.0.113.7", 4711)
+                answer.attributes["XOR-MAPPED-ADDRESS"] = address
+            self.lifetimes.append(request.attributes["LIFETIME"])
+            self.transport.sendto(bytes(answer), address)
+
+    loop = asyncio.get_running_loop()
+    transport, relay = await loop.create_datagram_endpoint(Relay, local_addr=("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    with DeadServer() as stun_server:
+        turn_server = IceServer((f"turn:127.0.0.1:{port}",), "user", "secret")
+        peer, _ = make_peer(ice_servers=(stun_server, turn_server), gather_timeout=60)
+        offering = asyncio.ensure_future(peer.offer())
+        await until(lambda: any("refresh" in str(task.get_coro()) for task in asyncio.all_tasks()))
+        offering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await offering
+        await peer.close()
+        await until(lambda: relay.lifetimes == [600, 0])
+    transport.close()
+
+
 def free_range(size):
     """So many free UDP ports in a row."""
     while True:

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from voxwire.errors import ConfigError, ConnectError, ConnectionLost, MissingExtraError, UserError
-from voxwire.rtc import RtcOptions, peer_factory
+from voxwire.rtc import IceServer, RtcOptions, peer_factory
 from voxwire.rtc.capacity import process_capacity
 from voxwire.rtc.sdp import SdpError
 
@@ -238,3 +238,18 @@ async def test_a_library_that_cannot_be_imported_takes_no_place(owner, monkeypat
     with pytest.raises(MissingExtraError):
         factory(RtcOptions(), owner())
     assert process_capacity().count == 0
+
+
+async def test_an_ice_server_that_libwebrtc_cannot_use_takes_no_place(owner):
+    options = RtcOptions(ice_servers=(IceServer(("stun:",)),))
+    with pytest.raises(ConfigError, match="ICE servers"):
+        peer_factory("wrtc")(options, owner())
+    assert process_capacity().count == 0
+
+
+@BOTH
+async def test_a_channel_that_is_closing_is_a_lost_connection(connect, backend):
+    peer, *_ = await connect(backend, "aiortc")
+    peer._channel.close()
+    with pytest.raises(ConnectionLost, match="closing"):
+        peer.send("too late")

@@ -298,9 +298,8 @@ class AiortcPeer(BasePeer):
             self._channel_closed()
 
     def _write(self, text: str) -> None:
-        if self._channel.readyState != "open":  # "closing": the peer has gone, and we are told in a moment
-            self._reason = self._reason or "the peer is closing it"
-            raise self._not_open()
+        if self._channel.readyState != "open":
+            raise self._closing()
         self._channel.send(text)
 
     def _unsent_bytes(self) -> int:

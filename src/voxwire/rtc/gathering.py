@@ -125,10 +125,11 @@ class Gathering:
             await asyncio.wait((*questions, closing))
             with contextlib.suppress(asyncio.CancelledError):
                 await everything
-        answers = [q.result() for q in questions if not q.cancelled() and q.exception() is None]
-        for _, relay in answers:
-            if relay is not None:
-                self._keep(relay)
+            # Also where we were cancelled: a relay that has been allocated is closed with the connection.
+            answers = [q.result() for q in questions if not q.cancelled() and q.exception() is None]
+            for _, relay in answers:
+                if relay is not None:
+                    self._keep(relay)
         return [candidate for candidate, _ in answers]
 
     def _questions(self, component: int, hosts: list[Any]) -> list[Coroutine[Any, Any, Any]]:

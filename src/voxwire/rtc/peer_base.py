@@ -199,6 +199,11 @@ class BasePeer(abc.ABC):
             if self._deadline is not None:
                 self._deadline.cancel()
 
+    def _closing(self) -> ConnectionLost:
+        """The error for a channel that the library says is closing: the peer has gone, and we are told in a moment."""
+        self._reason = self._reason or "the peer is closing it"
+        return self._not_open()
+
     def _not_open(self) -> ConnectionLost:
         if self._channel_state == "new" and self._ending is None:
             return ConnectionLost("the data channel is not open yet")

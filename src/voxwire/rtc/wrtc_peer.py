@@ -40,7 +40,7 @@ class WrtcPeer(BasePeer):
 
     Raises:
         MissingExtraError: without wrtc or numpy.
-        ConfigError: if an option is set that libwebrtc does not offer here.
+        ConfigError: if an option is set that libwebrtc does not offer here, or it cannot use an ICE server.
         CapacityError: if this process takes no further peer.
     """
 
@@ -49,10 +49,11 @@ class WrtcPeer(BasePeer):
         _check_options(options)
         halver = Halver()
         super().__init__(options, events)
-        servers = [webrtc.RTCIceServer(list(s.urls), s.username, s.credential) for s in options.ice_servers]
-        self._pc: Any = webrtc.RTCPeerConnection(
-            webrtc.RTCConfiguration(ice_servers=servers, bundle_policy="max-bundle")
-        )
+        try:
+            self._pc = _connection(webrtc, options)
+        except BaseException:
+            self._release()
+            raise
         self._replaced: list[Any] = []
         self._track: Any = None
         self._writer: Any = None
@@ -267,6 +268,8 @@ class WrtcPeer(BasePeer):
             self._channel_closed()
 
     def _write(self, text: str) -> None:
+        if self._channel.ready_state != "open":
+            raise self._closing()
         self._channel.send(text)
 
     def _unsent_bytes(self) -> int:
@@ -290,6 +293,16 @@ class WrtcPeer(BasePeer):
         if self._writer is not None:
             writer, self._writer = self._writer, None
             writer.abort()
+
+
+def _connection(webrtc: Any, options: RtcOptions) -> Any:
+    try:
+        servers = [webrtc.RTCIceServer(list(s.urls), s.username, s.credential) for s in options.ice_servers]
+        return webrtc.RTCPeerConnection(
+            webrtc.RTCConfiguration(ice_servers=servers, bundle_policy="max-bundle")
+        )
+    except Exception as error:
+        raise ConfigError(f"libwebrtc makes no connection with these ICE servers: {error}") from error
 
 
 def _on(target: Any, name: str, handler: Callable[[Any], object]) -> None:
