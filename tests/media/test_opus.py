@@ -173,6 +173,11 @@ def test_copies_are_made_only_where_the_peer_loses_packets(speech: Callable[[int
     assert copies() > 40
     encoder.set_expected_loss(0.0)
     assert (encoder.fec, copies()) == (False, 0)
+    encoder.set_expected_loss(0.0, fec=True)
+    assert encoder.fec
+    assert copies() > 0
+    encoder.set_expected_loss(0.08, fec=False)
+    assert (encoder.fec, copies()) == (False, 0)
 
 
 def test_concealment_goes_on_and_fades():

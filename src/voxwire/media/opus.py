@@ -42,7 +42,8 @@ class OpusEncoder:
         rate: of the PCM given, Hz, one of `SAMPLE_RATES`.
         bitrate: bit/s on average; 6 000 to 510 000.
         complexity: 0 to 10, CPU against quality.
-        fec: begin with in-band forward error correction: each payload carries a coarse copy of the one before.
+        fec: begin with in-band forward error correction, also where no loss is expected: each payload carries a
+            coarse copy of the one before.
         expected_loss: share of packets lost, 0..1, for which the encoder prepares itself.
         dtx: give out payloads of one or two bytes while nobody speaks, which need not be sent.
 
@@ -76,7 +77,7 @@ class OpusEncoder:
                 (Request.SET_DTX, int(dtx)),
             ):
                 self._set(request, value)
-            self.set_expected_loss(expected_loss, fec=fec)
+            self.set_expected_loss(expected_loss, fec=fec or None)
         except ConfigError:
             self.close()
             raise
@@ -128,7 +129,7 @@ class OpusEncoder:
             raise ConfigError(f"the expected loss is a share from 0 to 1, not {share!r}")
         if self._state is None:
             return
-        self._fec = share >= _FEC_FROM_LOSS if not fec else True
+        self._fec = share >= _FEC_FROM_LOSS if fec is None else fec
         # libopus writes no copy at 0 % loss even where forward error correction is on.
         percent = max(round(share * 100), 5 if self._fec else 0)
         self._set(Request.SET_INBAND_FEC, int(self._fec))
