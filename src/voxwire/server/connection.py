@@ -185,6 +185,7 @@ class Connection:
         self._recognitions.cancel_all()
         await _cancelled(self._tasks.values())
         await self._mcp.close()
+        self._ear.close()
 
     async def _serve(self, channel: Channel) -> None:
         reader = asyncio.create_task(self._read(channel), name="voxwire-server-read")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..audio.resample import Converter
 from ..protocol.formats import AudioFormat
-from .speech.base import INPUT_RATE, Transcriber, Transcript, Transcription, VoiceActivityDetector
+from .speech.base import INPUT_RATE, Transcriber, Transcript, Transcription, VoiceActivityDetector, release
 
 __all__ = ["Ear", "Recognition"]
 
@@ -43,6 +43,10 @@ class Ear:
         """The stream starts anew."""
         self._converter = None
         self._detector.reset()
+
+    def close(self) -> None:
+        """The stream is over."""
+        release(self._detector)
 
 
 class Recognition:

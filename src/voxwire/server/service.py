@@ -23,7 +23,7 @@ from .media import MediaPlane
 from .options import DetectorFactory, ServerOptions
 from .rtc_call import RtcCall, answer_offer, find_factory
 from .rtc_caller import RtcCaller
-from .speech.base import Responder, SpeechHints, Synthesizer, Transcriber
+from .speech.base import Responder, SpeechHints, Synthesizer, Transcriber, release
 
 if TYPE_CHECKING:
     from .sip.line import PhoneLine
@@ -148,7 +148,7 @@ class RealtimeService:
     def warm_up(self) -> None:
         """Load now what the first utterance would wait for (models, processes); needs a running loop."""
         made = self._make()
-        made.detectors()
+        release(made.detectors())
         made.transcriber.start(SpeechHints(), lambda _text: None).cancel()
 
     # -- client secrets -----------------------------------------------------------------------

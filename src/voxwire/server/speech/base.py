@@ -29,6 +29,7 @@ __all__ = [
     "Transcription",
     "VoiceActivityDetector",
     "Word",
+    "release",
 ]
 
 INPUT_RATE = 16_000
@@ -36,7 +37,10 @@ INPUT_RATE = 16_000
 
 
 class VoiceActivityDetector(Protocol):
-    """Says how likely each frame is speech. One per stream, not shared."""
+    """Says how likely each frame is speech. One per stream, not shared.
+
+    One that holds something costly may have a method `close()`, which is called when its stream is over.
+    """
 
     frame_ms: int
     """Length of a frame, ms."""
@@ -47,6 +51,13 @@ class VoiceActivityDetector(Protocol):
 
     def reset(self) -> None:
         """Forget the stream so far."""
+
+
+def release(detector: VoiceActivityDetector) -> None:
+    """The stream of a detector is over."""
+    close = getattr(detector, "close", None)
+    if close is not None:
+        close()
 
 
 @dataclass(frozen=True, slots=True)

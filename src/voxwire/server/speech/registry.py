@@ -15,14 +15,14 @@ from importlib.metadata import entry_points
 from typing import Any, Literal, overload
 
 from ...errors import ConfigError
-from .base import Responder, Synthesizer, Transcriber, VoiceActivityDetector
+from .base import Responder, Synthesizer, Transcriber, VoiceActivityDetector, release
 
 __all__ = ["Choice", "Kind", "choices", "default", "resolve"]
 
 Kind = Literal["vad", "transcriber", "responder", "synthesizer"]
 
 _BUILT_IN: dict[str, dict[str, str]] = {
-    "vad": {"silero": "vad_silero:SileroDetector", "energy": "vad_energy:EnergyDetector"},
+    "vad": {"silero": "vad_silero:background_detector", "energy": "vad_energy:EnergyDetector"},
     "transcriber": {
         "pocketsphinx": "transcriber_pocketsphinx:PocketsphinxTranscriber",
         "openai": "transcriber_openai:OpenAITranscriber",
@@ -90,7 +90,10 @@ def resolve(kind: str, name: str, **options: Any) -> Any:
         raise ConfigError(
             f"The {kind} {name!r} cannot be made with the options {options!r}: {error}"
         ) from error
-    return (lambda: factory(**options)) if kind == "vad" else made
+    if kind != "vad":
+        return made
+    release(made)
+    return lambda: factory(**options)
 
 
 def default(kind: str) -> Choice:
