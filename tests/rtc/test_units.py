@@ -206,6 +206,14 @@ def test_a_loss_is_reported_soon():
     assert reports.due(0.06 + EARLY * INTERVAL + 0.01)
 
 
+def test_what_was_counted_stays_counted_where_the_stream_begins_again():
+    reports = make_reports()
+    for sequence, ssrc in ((1, 9), (4, 9), (30_000, 9), (30_001, 9), (30_003, 9), (5, 10), (6, 10)):
+        reports.received(packet(sequence, ssrc), 0.1)
+    # The first packet of a restart is not believed, nor counted; 2, 3 and 30 002 are missing.
+    assert (reports.received_packets, reports.lost_packets) == (6, 3)
+
+
 def test_copies_are_sent_until_a_report_says_that_they_are_not_needed():
     path, plain = make_path(), make_path(opus=OpusFormat(111))
     assert path._encoder.fec

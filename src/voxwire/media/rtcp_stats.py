@@ -50,6 +50,8 @@ class ReceptionStats:
         "_bad",
         "_base",
         "_cycles",
+        "_earlier_lost",
+        "_earlier_packets",
         "_expected_before",
         "_highest",
         "_last_sr",
@@ -69,6 +71,7 @@ class ReceptionStats:
         """Interarrival jitter, clock units."""
         self._base = self._highest = self._cycles = 0
         self._received: int = 0
+        self._earlier_packets = self._earlier_lost = 0  # of streams that have ended
         self._expected_before: int = 0
         self._received_before: int = 0
         self._bad: int | None = None
@@ -95,6 +98,16 @@ class ReceptionStats:
     def lost(self) -> int:
         """Packets expected and not received; negative with duplicates."""
         return self.highest - self._base + 1 - self._received if self._received else 0
+
+    @property
+    def total_packets(self) -> int:
+        """Packets received of this stream and of those before it."""
+        return self._earlier_packets + self._received
+
+    @property
+    def total_lost(self) -> int:
+        """Packets lost of this stream and of those before it; duplicates do not make up for losses of another one."""
+        return self._earlier_lost + max(0, self.lost)
 
     def received(self, packet: RtpPacket, now: float) -> None:
         """Count a packet that arrived at `now` (s of a steady clock)."""
@@ -131,6 +144,7 @@ class ReceptionStats:
         )
 
     def _begin(self, sequence: int) -> None:
+        self._earlier_packets, self._earlier_lost = self.total_packets, self.total_lost
         self._base = self._highest = sequence
         self._cycles = self._received = self._expected_before = self._received_before = 0
         self._bad = self._transit = None

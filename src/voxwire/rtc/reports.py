@@ -51,7 +51,6 @@ class Reports:
         self._random = random
         self._wall = wall
         self._stats = ReceptionStats(clock_rate)
-        self._earlier = (0, 0)  # packets and losses of streams that have ended
         self._expected_loss = 0.0
         self._next: float | None = None
         self._last = float("-inf")  # when the last report was made, and what was lost by then
@@ -60,17 +59,15 @@ class Reports:
     @property
     def received_packets(self) -> int:
         """RTP packets that came."""
-        return self._earlier[0] + self._stats.packets
+        return self._stats.total_packets
 
     @property
     def lost_packets(self) -> int:
         """RTP packets that did not."""
-        return self._earlier[1] + max(0, self._stats.lost)
+        return self._stats.total_lost
 
     def received(self, packet: RtpPacket, now: float) -> None:
-        """An RTP packet came. Another SSRC is a new stream: the peer has started again."""
-        if packet.ssrc != self._stats.ssrc and self._stats.ssrc is not None:
-            self._earlier = (self.received_packets, self.lost_packets)
+        """An RTP packet came."""
         self._stats.received(packet, now)
 
     def take(self, data: bytes, now: float) -> float | None:
