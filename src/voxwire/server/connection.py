@@ -217,6 +217,7 @@ class Connection:
         # The actions of one event are in order also where listening pauses between slices.
         for action in self._engine.receive_text(message, self._loop.time()):
             if isinstance(action, Hear):
+                await self._ear.ready()
                 for number, probabilities in enumerate(self._ear.slices(action.pcm, action.format)):
                     if number:
                         await asyncio.sleep(0)

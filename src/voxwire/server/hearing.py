@@ -44,6 +44,12 @@ class Ear:
         self._converter = None
         self._detector.reset()
 
+    async def ready(self) -> None:
+        """Wait for a detector that is not complete yet."""
+        ready = getattr(self._detector, "ready", None)
+        if ready is not None:
+            await ready()
+
     def close(self) -> None:
         """The stream is over."""
         release(self._detector)

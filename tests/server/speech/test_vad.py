@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import random
 import struct
 import sys
@@ -170,6 +171,22 @@ def test_a_network_is_used_again_and_remembers_nothing(
     again = first.probabilities(pcm)  # it has none any more: a new one is loaded
     loaded(first)
     assert again + first.probabilities(b"") == pytest.approx(wanted)
+
+
+@pytest.mark.usefixtures("no_spares")
+async def test_a_client_waits_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
+    detector = background_detector()
+    waiting = asyncio.create_task(detector.ready())
+    impatient = asyncio.create_task(detector.ready())
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    assert not waiting.done()
+    gate.open.set()
+    await waiting
+    assert len(detector.probabilities(bytes(1024))) == 1
+    await detector.ready()
 
 
 def test_one_that_is_given_up_while_it_is_loaded_goes_to_the_next(

@@ -39,7 +39,9 @@ INPUT_RATE = 16_000
 class VoiceActivityDetector(Protocol):
     """Says how likely each frame is speech. One per stream, not shared.
 
-    One that holds something costly may have a method `close()`, which is called when its stream is over.
+    One that holds something costly may have a method `close()`, which is called when its stream is over. One that
+    is not complete at once may have a coroutine method `ready()`; audio that a client sends waits for it, and what
+    is said in a call is given to `probabilities`, which must keep it.
     """
 
     frame_ms: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import threading
 from collections import deque
@@ -70,6 +71,11 @@ class SileroDetector:
         self._rest = b""
         if self._model is not None:
             self._model.reset()
+
+    async def ready(self) -> None:
+        """Wait until the network is there, so that `probabilities` keeps nothing back."""
+        if self._coming is not None:
+            await asyncio.shield(asyncio.wrap_future(self._coming))
 
     def close(self) -> None:
         """The stream is over: the network is for the next one; idempotent. The detector may still be used."""
