@@ -356,6 +356,37 @@ async def test_a_refresh_is_dropped_with_its_connection(stage: Any) -> None:
     assert not stage.sent("update_session_config")
 
 
+@pytest.mark.parametrize("who", ["user", "condition"])
+async def test_no_condition_is_looked_at_after_close(stage: Any, who: str) -> None:
+    asked, log = asyncio.Event(), []
+
+    async def enabled(context: RunContext[Any], agent: RealtimeAgent) -> bool:
+        if stage.session.transport.status != "connected":
+            return True
+        asked.set()
+        try:
+            if who == "condition":
+                await stage.session.close()
+                log.append("closed")
+            else:
+                await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # it cleans up
+            log.append("left")
+        return True
+
+    await stage.connect(RealtimeAgent("A", tools=[tool(name="x", is_enabled=enabled)(lambda: None)]))
+    stage.start()
+    stage.done()
+    await asked.wait()
+    if who == "user":
+        await stage.session.close()
+        assert log == ["left"]
+    else:
+        await stage.until(lambda: "left" in log)
+        assert log == ["closed", "left"], "it is not made to cancel itself"
+
+
 # -- tool choice
 
 

@@ -97,6 +97,7 @@ class Dispatcher:
         self._ledger = CallLedger()
         self._jobs: set[_Job] = set()
         self._refreshing: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()  # of earlier connections, cancelled
 
     @property
     def running(self) -> int:
@@ -146,10 +147,13 @@ class Dispatcher:
         self._ledger = CallLedger()
         self.progress.reset()
         self.approvals.stop()
-        if self._refreshing is not None:
-            self._refreshing.cancel()
-            self._refreshing = None
-        mine = asyncio.current_task() if self._jobs else None
+        refreshing, self._refreshing = self._refreshing, None
+        if refreshing is None and not self._jobs:
+            return
+        mine = asyncio.current_task()
+        if refreshing is not None and refreshing is not mine and refreshing.cancel():
+            self._leaving.add(refreshing)
+            refreshing.add_done_callback(self._leaving.discard)
         for job in self._jobs:
             job.ledger.step(job.call.call_id, "disconnected")
             # A tool may close the session it runs in; it is not made to cancel itself.
@@ -157,9 +161,9 @@ class Dispatcher:
                 job.task.cancel()
 
     async def wait_stopped(self) -> None:
-        """Give cancelled tools a moment to clean up."""
-        mine = asyncio.current_task()
-        tasks = [job.task for job in self._jobs if job.task is not None and job.task is not mine]
+        """Give cancelled tools, and functions that say which are enabled, a moment to clean up."""
+        tasks = {job.task for job in self._jobs if job.task is not None} | self._leaving
+        tasks.discard(asyncio.current_task())
         if not tasks:
             return
         _, stubborn = await asyncio.wait(tasks, timeout=CLOSE_GRACE)
