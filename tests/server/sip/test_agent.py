@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from voxwire.server.sip.agent import AgentOptions, UserAgent
-from voxwire.server.sip.digest import Authenticator, Credentials
+from voxwire.server.sip.digest import Authenticator, Credentials, answer_challenge
 from voxwire.server.sip.message import Headers, Request, parse_message
 from voxwire.server.sip.negotiation import LocalMedia, codecs_named
 from voxwire.server.sip.outputs import (
@@ -40,7 +40,7 @@ def test_a_whole_call(pair: Pair) -> None:
     ours = network.call(alice, bob)
     bob.leg.ring(network.now)
     network.run(0.1)
-    assert [p.status for p in alice.of(Progress)] == [180]
+    assert [p.status for p in alice.of(Progress)] == [100, 180]
     bob.leg.accept(LocalMedia(BOB, 30_000), network.now)
     network.run(0.1)
     assert network.sent(ALICE) == ["INVITE", "ACK"]
@@ -553,7 +553,6 @@ def test_repeated_requests_are_answered_alike() -> None:
     agent = solo()
     first, second = send(agent, request("OPTIONS")), send(agent, request("OPTIONS"))
     assert first[0].to_bytes() == second[0].to_bytes()
-    assert agent.transactions == 1
     send(agent, invite())
     assert [r.status for r in send(agent, invite())] == [100]
     assert len(agent.legs) == 1
@@ -571,8 +570,26 @@ def test_old_elements_without_a_branch() -> None:
 def test_an_invite_that_comes_by_two_ways() -> None:
     agent = solo()
     send(agent, invite())
-    (loop,) = send(agent, invite(via="SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bKother"))
-    assert loop.status == 482
+    other = invite(via="SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bKother")
+    assert [r.status for r in send(agent, other)] == [482]
+    agent.legs[0].reject(486, 1.0)
+    assert [r.status for r in responses(agent)] == [486]
+    assert [r.status for r in send(agent, other, now=2.0)] == [482]  # it does not ring again
+    agent.run(100.0)
+    assert [r.status for r in send(agent, other, now=100.0)] == [100]  # the first one is forgotten
+
+
+def test_a_copy_of_an_invite_with_a_password() -> None:
+    doorman = Authenticator({"ann": "secret"}, "voxwire", b"key")
+    agent = solo(authenticator=doorman)
+    (challenge,) = send(agent, invite(), now=1.0)
+    values = challenge.headers.get_all("WWW-Authenticate")
+    answer = answer_challenge(values, Credentials("ann", "secret"), "INVITE", "sip:bot@192.0.2.2", cnonce="x")
+    assert answer is not None
+    via = "SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK"
+    again = [invite(("Authorization", answer), via=via + way, number=2) for way in "12"]
+    assert [r.status for r in send(agent, again[0], now=1.1)] == [100]
+    assert [r.status for r in send(agent, again[1], now=1.1)] == [482]
 
 
 def test_requests_that_are_out_of_order() -> None:
@@ -640,6 +657,69 @@ def test_too_many_calls_and_the_end() -> None:
     agent.draining = True
     assert [r.status for r in send(agent, invite())] == [503]
     assert agent.transactions == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request("OPTIONS"), 200),
+        (request("MESSAGE"), 405),
+        (request("BYE", to="<sip:bot@192.0.2.2>;tag=unknown"), 481),
+        (invite(to="<sip:bot@192.0.2.2>;tag=unknown"), 481),
+        (request("CANCEL"), 481),
+        (invite(("Require", "precondition")), 420),
+        (invite(body=OFFER.replace(b"0 8", b"9")), 488),
+    ],
+)
+def test_what_is_refused_costs_nothing(data: bytes, status: int) -> None:
+    """A refusal is sent once: who forges the source of a request gets no more sent there than they sent."""
+    agent = solo()
+    first, again = send(agent, data), send(agent, data, now=1.0)
+    assert [r.status for r in first] == [status]
+    assert [r.to_bytes() for r in first] == [r.to_bytes() for r in again]  # section 8.2.7: the same To tag
+    assert (agent.transactions, agent.next_due) == (0, None)
+    other = data.replace(b"z9hG4bKx", b"z9hG4bKy").replace(b"c1", b"c2")
+    if b"tag=unknown" not in data:
+        assert send(agent, other)[0].to.tag != first[0].to.tag
+
+
+def test_requests_in_a_call_are_remembered_up_to_a_limit() -> None:
+    agent = solo(max_legs=1)
+    (invited,) = [o for o in agent.receive(invite(), FLOW, 0) if isinstance(o, Invited)]
+    invited.leg.accept(LocalMedia(BOB, 30_000), 0)
+    to = responses(agent)[-1].headers.get("To") or ""
+    via = "SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK"
+    send(agent, request("ACK", to=to, via=via + "ack"))
+    statuses = [
+        send(agent, request("INFO", to=to, via=f"{via}{n}", number=n))[0].status for n in range(2, 102)
+    ]
+    assert set(statuses) == {200, 503}
+    assert agent.transactions == statuses.count(200) + 1 == 20
+    (full,) = send(agent, request("INFO", to=to, via=via + "full", number=200))
+    assert full.headers.get("Retry-After") == "5"
+    assert [r.status for r in send(agent, request("BYE", to=to, via=via + "bye", number=201))] == [200]
+    agent.run(60.0)
+    assert agent.transactions == 0
+
+
+def test_an_extension_that_is_needed_in_the_middle_of_a_call() -> None:
+    agent = solo()
+    (invited,) = [o for o in agent.receive(invite(), FLOW, 0) if isinstance(o, Invited)]
+    invited.leg.accept(LocalMedia(BOB, 30_000), 0)
+    to = responses(agent)[-1].headers.get("To") or ""
+    via = "SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bK2"
+    (refused,) = send(agent, request("INFO", ("Require", "timer, foo"), to=to, via=via, number=2))
+    assert (refused.status, refused.headers.get("Unsupported")) == (420, "foo")
+    (refused,) = send(agent, request("OPTIONS", ("Require", "foo")))
+    assert (refused.status, refused.headers.get("Unsupported")) == (420, "foo")
+
+
+def test_cancel_is_answered_with_the_tag_of_the_invite() -> None:
+    agent = solo()
+    send(agent, invite())
+    answer, refusal = send(agent, request("CANCEL"))
+    assert (answer.status, refusal.status) == (200, 487)
+    assert answer.to.tag == refusal.to.tag  # section 9.2
 
 
 def test_a_message_that_is_too_long() -> None:

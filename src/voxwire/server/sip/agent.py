@@ -15,17 +15,17 @@ from .admission import Admission
 from .caller import OutgoingLeg
 from .dialog import Dialog, DialogId
 from .digest import Authenticator, Credentials
-from .host import SUPPORTED, describe, offers
+from .host import describe
 from .leg import Leg
 from .message import BadRequestError, Headers, Message, Request, Response, answer_to, parse_message
-from .negotiation import LocalMedia, Negotiation, NoCommonCodecError
+from .negotiation import LocalMedia, Negotiation
 from .outputs import Flow, Invited, Output, Transmit
-from .sdp import Codec, SdpError
-from .session_timer import MIN_SECONDS
+from .screening import unfit, unsupported
+from .sdp import Codec
 from .timers import Timers
 from .transaction import ClientTransaction, Wiring
 from .transactions import COOKIE, Transactions, reply_flow, stamp
-from .values import NameAddr, SipError, parse_uri
+from .values import NameAddr, SipError
 
 __all__ = ["AgentOptions", "UserAgent"]
 
@@ -247,11 +247,12 @@ class UserAgent:
             self._cancelled(message, flow, now)
         elif message.to.tag is not None or message.method in _DIALOG_ONLY:
             self._inside(message, flow, now)
-        elif message.method == "INVITE":
-            if not self._refused_at_once(message, flow, now):
-                self._invited(message, flow, now)
-        else:
+        elif message.method != "INVITE":
             self._asked(message, flow)
+        elif self._transactions.merges(message):
+            self._reply(message, 482, flow)  # it came by two ways (section 8.2.2.2)
+        elif not self._refused_at_once(message, flow, now):
+            self._invited(message, flow, now)
 
     def _leg_of(self, request: Request) -> Leg | None:
         return self._legs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
@@ -263,8 +264,8 @@ class UserAgent:
             self._reply(request, 481, flow)
         elif self._full and request.method != "BYE":
             self._reply(request, 503, flow, ("Retry-After", RETRY_AFTER))
-        elif unsupported := _unsupported(request):
-            self._reply(request, 420, flow, ("Unsupported", unsupported))
+        elif missing := unsupported(request):
+            self._reply(request, 420, flow, ("Unsupported", missing))
         else:
             leg.receive(self._transactions.serve(request, flow), request, flow, now)
 
@@ -336,19 +337,17 @@ class UserAgent:
         describe(said)
         said.add("Server", self.options.product)
         status = {"OPTIONS": 200, "SUBSCRIBE": 489, "REFER": 603}.get(request.method, 405)
-        unsupported = _unsupported(request)
-        if status == 200 and unsupported:
+        missing = unsupported(request)
+        if status == 200 and missing:
             status = 420
-            said.add("Unsupported", unsupported)
+            said.add("Unsupported", missing)
         elif status == 200:
             said.add("Accept", "application/sdp, application/dtmf-relay, message/sipfrag")
             said.add("Contact", self.contact(flow))
         self._reply(request, status, flow, *said)
 
     def _invited(self, request: Request, flow: Flow, now: float) -> None:
-        refuse = self._unfit(request)
-        if refuse is None and self._transactions.merges(request):
-            refuse = 482, []  # it came by two ways (section 8.2.2.2)
+        refuse = unfit(request, self.options.codecs) if self.options.takes_calls else (480, [])
         if refuse is not None:
             status, headers = refuse
             self._reply(request, status, flow, *headers)
@@ -362,46 +361,6 @@ class UserAgent:
         leg.invited(self._transactions.serve(request, flow), dialog, now)
         self.enter(leg)
         self.emit(Invited(leg, request))
-
-    def _unfit(self, request: Request) -> tuple[int, list[tuple[str, str]]] | None:
-        """Status and headers with which an INVITE has to be refused, or None."""
-        if not self.options.takes_calls:
-            return 480, []
-        try:
-            if parse_uri(request.uri).scheme not in ("sip", "sips", "tel"):
-                return 416, []
-        except SipError:
-            return 400, []
-        unsupported = _unsupported(request)
-        if unsupported:
-            return 420, [("Unsupported", unsupported)]
-        given = (request.headers.get("Session-Expires") or "").partition(";")[0].strip()
-        short = given.isascii() and given.isdigit() and int(given[:9]) < MIN_SECONDS
-        if short and "timer" in request.headers.tokens("Supported"):
-            return 422, [("Min-SE", str(MIN_SECONDS))]
-        return self._unfit_body(request)
-
-    def _unfit_body(self, request: Request) -> tuple[int, list[tuple[str, str]]] | None:
-        if request.body and request.content_type != "application/sdp":
-            return 415, [("Accept", "application/sdp")]
-        offer = offers(request)
-        try:
-            if offer is not None:
-                Negotiation(self.options.codecs).check(offer)
-        except NoCommonCodecError as error:
-            words = str(error).replace("\\", "").replace('"', "")
-            printable = "".join(
-                character for character in words if character.isascii() and character.isprintable()
-            )
-            return 488, [("Warning", f'305 voxwire "{printable[:200]}"')]
-        except SdpError:
-            return 400, []
-        return None
-
-
-def _unsupported(request: Request) -> str:
-    """Extensions that a request needs and we have not (section 8.2.2.3)."""
-    return ", ".join(sorted(request.headers.tokens("Require") - {SUPPORTED}))
 
 
 def _host(host: str) -> str:

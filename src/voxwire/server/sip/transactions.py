@@ -39,11 +39,17 @@ class Transactions:
         self._wiring = wiring
         self._servers: dict[_Key, ServerTransaction] = {}
         self._clients: dict[_Key, ClientTransaction] = {}
+        self._origins: dict[_Key, _Key] = {}  # of INVITEs that begin a call, whichever way they came
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
 
     # -- theirs -----------------------------------------------------------------------------
+
+    @property
+    def served(self) -> int:
+        """Those that the peers began."""
+        return len(self._servers)
 
     def absorb(self, request: Request, now: float) -> bool:
         """Whether a request belongs to a transaction that there is, which has dealt with it then."""
@@ -61,11 +67,23 @@ class Transactions:
     def serve(self, request: Request, flow: Flow) -> ServerTransaction:
         """Begin a transaction for a request."""
         key = _server_key(request)
-        made = ServerTransaction(
-            request, reply_flow(request, flow), self._wiring, lambda: self._forget(self._servers, key)
-        )
+        origin = _origin(request)
+
+        def forget() -> None:
+            self._servers.pop(key, None)
+            if self._origins.get(origin) == key:
+                del self._origins[origin]
+
+        made = ServerTransaction(request, reply_flow(request, flow), self._wiring, forget)
         self._servers[key] = made
+        if request.method == "INVITE" and request.to.tag is None:
+            self._origins[origin] = key
         return made
+
+    def merges(self, invite: Request) -> bool:
+        """Whether this is an INVITE that there is a transaction for, and came by another way (section 8.2.2.2)."""
+        key = _server_key(invite)
+        return self._origins.get(_origin(invite), key) != key
 
     def cancelled(self, cancel: Request) -> ServerTransaction | None:
         """The INVITE that a CANCEL means (section 9.2)."""
@@ -83,13 +101,17 @@ class Transactions:
     ) -> ClientTransaction:
         """Send a request, its Via being complete."""
         key = (request.via.branch, request.method)
+
+        def forget() -> None:
+            self._clients.pop(key, None)
+
         made = ClientTransaction(
             request,
             flow,
             self._wiring,
             on_response=on_response,
             on_timeout=on_timeout,
-            on_end=lambda: self._forget(self._clients, key),
+            on_end=forget,
         )
         self._clients[key] = made
         made.start(now)
@@ -109,10 +131,6 @@ class Transactions:
             if transaction.flow == flow and transaction.flow.connection == flow.connection:
                 transaction.fail(now)
 
-    @staticmethod
-    def _forget(where: dict[_Key, ServerTransaction] | dict[_Key, ClientTransaction], key: _Key) -> None:
-        where.pop(key, None)
-
 
 def _server_key(request: Request, method: str | None = None) -> _Key:
     via = request.via
@@ -128,3 +146,8 @@ def _server_key(request: Request, method: str | None = None) -> _Key:
         via.branch,
         method,
     )
+
+
+def _origin(request: Request) -> _Key:
+    """What a request has wherever it comes from."""
+    return (request.call_id, request.from_.tag or "", str(request.cseq[0]))
