@@ -7,11 +7,13 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from .app_call import call
+
 __all__ = ["app"]
 
 app = typer.Typer(
     name="voxwire",
-    help="Realtime voice agents: a demo, a conversation, a server, and a look at this machine.",
+    help="Realtime voice agents: a demo, a conversation, a call, a server, and a look at this machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -167,6 +169,9 @@ def talk(
         plain=plain,
     )
     raise typer.Exit(run(options))
+
+
+app.command()(call)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..audio.devices import DeviceChanged, DeviceEvent
+from ..audio.devices import DeviceEvent
 from ..audio.push_to_talk import PushToTalk
 from ..protocol.transport_events import AudioEvent, AudioInterrupted, ConnectionChange
 from ..recording.recorder import Recorder
@@ -22,7 +22,7 @@ from .director import PAUSE_MS, Condition, Stalled, Watch, quiet_for
 from .keys import Keyboard
 from .narration import Entry, Narrator, Partial, partial
 from .talk_audio import HeardLevel, MeteredSource, Sound
-from .talk_status import keys_line, latency_line, meter, path_line, summary_lines
+from .talk_status import device_line, keys_line, latency_line, meter, path_line, summary_lines
 from .views import make_view
 
 __all__ = ["End", "TalkStage"]
@@ -90,11 +90,7 @@ class TalkStage:
 
     def device_changed(self, event: DeviceEvent) -> None:
         """A device came, went, or was too slow."""
-        if isinstance(event, DeviceChanged):
-            after = f"now {event.after.name!r}" if event.after else "none is left"
-            self.remark(f"the {event.direction} device changed: {event.reason}; {after}")
-        else:
-            self.remark(f"{event.direction} audio was dropped, {event.total_ms:.0f} ms in all")
+        self.remark(device_line(event))
 
     def _take(self, event: object) -> None:
         match event:

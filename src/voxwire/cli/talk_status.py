@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
+from ..audio.devices import DeviceChanged, DeviceEvent
 from ..recording.latency import latency_of
 from ..recording.timeline import Timeline
 from ..rtc.base import RtcStats
 
-__all__ = ["keys_line", "latency_line", "meter", "path_line", "summary_lines"]
+__all__ = ["device_line", "keys_line", "latency_line", "meter", "path_line", "summary_lines"]
 
 QUIETEST: Final = -60.0
 """dBFS at which a meter is empty."""
@@ -23,6 +24,14 @@ def meter(name: str, level: float, remark: str = "") -> str:
     filled = round(share * CELLS)
     number = f"{level:4.0f} dBFS" if level > QUIETEST else "   silent"
     return f"{name:<8} {'█' * filled}{'░' * (CELLS - filled)} {number}{f'  {remark}' if remark else ''}"
+
+
+def device_line(event: DeviceEvent) -> str:
+    """A device came, went, or was too slow."""
+    if isinstance(event, DeviceChanged):
+        after = f"now {event.after.name!r}" if event.after else "none is left"
+        return f"the {event.direction} device changed: {event.reason}; {after}"
+    return f"{event.direction} audio was dropped, {event.total_ms:.0f} ms in all"
 
 
 def latency_line(timeline: Timeline) -> str:

@@ -154,6 +154,11 @@ class SipAudio:
             raise ValueError("the peer does not take keys: it has not agreed on telephone-event")
         self._events_out.press(keys)
 
+    @property
+    def pressing(self) -> bool:
+        """Whether keys are being sent."""
+        return self._events_out.busy
+
     def tick(self, now: float) -> tuple[bytes, Address] | None:
         """The RTP packet of this tick and where it goes; None if there is nothing to send."""
         target = self._latch.target

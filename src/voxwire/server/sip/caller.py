@@ -24,6 +24,9 @@ class OutgoingLeg(Leg):
         from_: who calls.
         extra: further headers of the INVITE.
 
+    Attributes:
+        provisional_came: whether the other side has answered at all, be it with 100 Trying.
+
     Raises:
         SipError: `target` is no URI.
     """
@@ -55,7 +58,7 @@ class OutgoingLeg(Leg):
             headers.add(name, value)
         self._invite = Request(method="INVITE", uri=target, headers=headers)
         self._sent: ClientTransaction | None = None
-        self._provisional_came = False
+        self.provisional_came = False
         self._acks: dict[str, bytes] = {}
 
     def start(self, local: LocalMedia, now: float) -> None:
@@ -76,7 +79,7 @@ class OutgoingLeg(Leg):
             return
         self._reason = reason
         self.give_up()
-        if self._provisional_came:
+        if self.provisional_came:
             self._send_cancel(now)
 
     def _send_cancel(self, now: float) -> None:
@@ -101,10 +104,10 @@ class OutgoingLeg(Leg):
 
     def _responded(self, response: Response, now: float) -> None:
         if response.status < 200:
-            if self.state == "cancelling" and not self._provisional_came:
+            if self.state == "cancelling" and not self.provisional_came:
                 self._send_cancel(now)
-            self._provisional_came = True
-            if self.state == "calling" and response.status > 100:
+            self.provisional_came = True
+            if self.state == "calling":
                 self.host.emit(Progress(self, response.status))
         elif response.status < 300:
             self._accepted(response, now)

@@ -65,7 +65,7 @@ class Invited:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A provisional response to a call of ours, such as 180."""
+    """A provisional response to a call of ours: 100, 180 and so on."""
 
     leg: Leg
     status: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import socket
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from .phone_call import (
 from .sdp import Codec
 from .values import NameAddr, SipError, SipUri, parse_uri
 
-__all__ = ["CallRefused", "PhoneCall", "SipPhone"]
+__all__ = ["CallRefused", "PhoneCall", "SipPhone", "host_for"]
 
 _USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+")
 """What may stand before the @ of an address (RFC 3261 section 25.1)."""
@@ -247,6 +248,22 @@ class SipPhone:
                 self._calls.pop(output.leg, None)
 
 
+async def host_for(uri: str) -> str:
+    """The local address for a `SipPhone` that is to call this: the loopback for this machine, else all addresses.
+
+    Raises:
+        UserError, ConnectError: as `SipPhone.call`.
+    """
+    target = _target(uri)
+    # IPv4 where there is both: a name such as localhost may have an IPv6 address that nobody listens at.
+    found = await _addresses(target, socket.AF_UNSPEC)
+    host = next((host for host in found if ":" not in host), found[0])
+    loopback = ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    if ":" in host:
+        return "::1" if loopback else "::"
+    return "127.0.0.1" if loopback else "0.0.0.0"  # noqa: S104 - its one way out is not known before it is used
+
+
 def _ignore(_event: PhoneEvent) -> None:
     pass
 
@@ -308,14 +325,22 @@ def _protocol(target: SipUri) -> str:
 async def _way(endpoint: SipEndpoint, target: SipUri, local: str) -> Flow:
     protocol, port = _protocol(target), target.port or 5060
     family = socket.AF_INET6 if ":" in local else socket.AF_INET
-    kind = socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM
+    (host, *_) = await _addresses(target, family)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(target.host, port, family=family, type=kind)
-        return await endpoint.sockets.connect(cast("str", found[0][4][0]), port, protocol)
-    except socket.gaierror as error:
-        raise ConnectError(f"there is no host {target.host!r}: {error.strerror}") from error
-    except (OSError, UnicodeError) as error:
+        return await endpoint.sockets.connect(host, port, protocol)
+    except OSError as error:
         raise ConnectError(f"cannot reach {target.host}:{port} by SIP over {protocol}: {error}") from error
+
+
+async def _addresses(target: SipUri, family: int) -> list[str]:
+    """Where a host is; A and AAAA records only."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(target.host, None, family=family, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConnectError(f"there is no host {target.host!r}: {why}") from error
+    return [cast("str", entry[4][0]) for entry in found]
 
 
 def _bracketed(host: str) -> str:

@@ -41,7 +41,7 @@ class CallRefused(ConnectError):
 
 @dataclass(frozen=True, slots=True)
 class Ringing:
-    """Something happens at the other end before it answers: 180 it rings, 183 the call makes progress."""
+    """Word from the other end before it answers: 100 it is there, 180 it rings, 183 the call makes progress."""
 
     status: int
 
@@ -92,7 +92,7 @@ class PhoneCall:
         self._leg = leg
         self._on_event = on_event
         self._held = False
-        self._rang = False
+        self._lost = False
         self._answered: asyncio.Event = asyncio.Event()
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()
@@ -114,6 +114,11 @@ class PhoneCall:
         return self._end.reason if self._end is not None else ""
 
     @property
+    def lost(self) -> bool:
+        """Whether it has ended although nobody hung up: the other side is gone."""
+        return self._lost
+
+    @property
     def ended(self) -> bool:
         """Whether it is over."""
         return self._ended.is_set()
@@ -122,7 +127,6 @@ class PhoneCall:
         """Something happened."""
         match output:
             case Progress(status=status):
-                self._rang = True
                 self._on_event(Ringing(status))
             case Established() | MediaChanged():
                 self._agreed_anew(first=isinstance(output, Established))
@@ -132,6 +136,7 @@ class PhoneCall:
                 self._on_event(TransferRequested(target, headers))
             case Ended():
                 self._end = output
+                self._lost = self._lost or output.status is not None
                 self.media.close()
                 self._answered.set()
                 self._changed.set()
@@ -159,7 +164,11 @@ class PhoneCall:
                 await self._answered.wait()
         except TimeoutError:
             self._give_up()
-            what = "the call was not answered" if self._rang else "nothing was heard of the other side"
+            what = (
+                "the call was not answered"
+                if self._leg.provisional_came
+                else "nothing was heard of the other side"
+            )
             raise ConnectTimeout(f"{what} within {timeout:g} s") from None
         except asyncio.CancelledError:
             self._give_up()
@@ -186,6 +195,11 @@ class PhoneCall:
             ValueError: there is no such key, or the other side does not take them.
         """
         self.media.press(keys)
+
+    @property
+    def pressing(self) -> bool:
+        """Whether keys are still being sent; audio waits meanwhile."""
+        return self.media.audio is not None and self.media.audio.pressing
 
     async def hold(self, held: bool = True) -> None:
         """Put the call on hold, or take it back; returns once the other side has agreed, or the call is over."""
@@ -219,4 +233,5 @@ class PhoneCall:
 
     def fell_silent(self, seconds: float) -> None:
         """Nothing has come from the other side for so long: it is gone without a word."""
+        self._lost = True
         self._hang_up(f"nothing came from the other side for {seconds:g} s")
