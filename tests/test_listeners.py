@@ -405,3 +405,33 @@ async def test_a_closed_stream_can_be_read_to_its_end(table):
     stream.close()
     table.emit("a", 2)
     assert [event async for event in stream] == [1]
+
+
+def test_named_is_what_is_asked_for_by_name(table):
+    def heard(_event):
+        return None
+
+    def asked():
+        return {name for name in ("a", "b", "c") if name in table.named}
+
+    everything = table.stream()
+    assert asked() == set()
+    table.on("a", heard)
+    assert asked() == {"a"}
+    stream = table.stream("b", "c")
+    table.once("b", heard)
+    assert asked() == {"a", "b", "c"}
+    table.emit("b", 1)
+    assert asked() == {"a", "b", "c"}
+    stream.close()
+    assert asked() == {"a"}
+    table.off("a", heard)
+    assert asked() == set()
+    table.on("c", heard)
+    del everything
+    gc.collect()
+    assert asked() == {"c"}
+    again = table.stream("a")
+    table.end_streams()
+    assert asked() == {"c"}
+    del again

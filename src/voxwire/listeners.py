@@ -9,10 +9,11 @@ the network (`Flow`), so audio that nobody drains becomes backpressure, not memo
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Coroutine
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 __all__ = ["EventStream", "Flow", "Listener", "Listeners"]
@@ -60,8 +61,11 @@ class _Mailbox:
         self.events.append(event)
         if len(self.events) >= HIGH_WATER:
             self._crowded()
-        if self._waiter is not None:
-            self._wake()
+        waiter = self._waiter
+        if waiter is not None:  # `_wake`, for every piece of audio
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def close(self, *, drop: bool = False) -> None:
         self.closed = True
@@ -191,6 +195,10 @@ class Listeners:
     Args:
         flow: asked to pause when a consumer falls behind.
         on_error: told of exceptions that listeners raise; by default they are logged.
+
+    Attributes:
+        named: what somebody listens to by name; a stream that takes everything is not counted. It is there to
+            be asked for every message, which `has` is too slow for.
     """
 
     def __init__(
@@ -201,6 +209,7 @@ class Listeners:
         # Neither tuples nor streams are changed in place: an emit under way goes on with what it began with.
         self._table: dict[str, tuple[_Entry, ...]] = {}
         self._streams: dict[_Mailbox, frozenset[str]] = {}
+        self.named: Container[str] = self._table
         self._stray: set[asyncio.Future[Any]] = set()
 
     def on(self, name: str, listener: ListenerT) -> ListenerT:
@@ -242,25 +251,29 @@ class Listeners:
                     self._look_after(result)
             except Exception as error:  # noqa: BLE001 - one listener must not stop the others
                 self._on_error(error)
-        for mailbox, names in self._streams.items():
-            if name in names or (not names and _in_stream(name, names)):
-                mailbox.put(event)
+        if self._streams:
+            for mailbox, names in self._streams.items():
+                if name in names or (not names and _in_stream(name, names)):
+                    mailbox.put(event)
 
     def stream(self, *names: str) -> EventStream:
         """Events from now on, of these names; of all but the wire's own if none is given."""
         mailbox = _Mailbox(self._flow)
-        self._streams = {**self._streams, mailbox: frozenset(names)}
+        self._streams = {**self._streams, mailbox: _shared_set(names)}
+        self._note_names()
         return EventStream(mailbox, lambda: self._forget(mailbox))
 
     def end_streams(self) -> None:
         """Let every `async for` end once it has read what is there."""
         streams, self._streams = self._streams, {}
+        self._note_names()
         for mailbox in streams:
             mailbox.close()
 
     def _add(self, name: str, listener: ListenerT, *, once: bool) -> ListenerT:
         entry = _Entry(listener, self._callee(listener), once=once)
         self._table[name] = (*self._table.get(name, ()), entry)
+        self._note_names()
         return listener
 
     def _remove(self, name: str, entry: _Entry) -> None:
@@ -270,9 +283,15 @@ class Listeners:
             self._table[name] = rest
         else:
             self._table.pop(name, None)
+            self._note_names()
 
     def _forget(self, mailbox: _Mailbox) -> None:
         self._streams = {other: names for other, names in self._streams.items() if other is not mailbox}
+        self._note_names()
+
+    def _note_names(self) -> None:
+        by_streams = frozenset[str]().union(*self._streams.values())
+        self.named = by_streams.union(self._table) if by_streams else self._table
 
     def _callee(self, listener: Listener) -> Listener:
         call = getattr(listener, "__call__", None)  # noqa: B004 - an object with an async __call__
@@ -291,6 +310,12 @@ class Listeners:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception):
             self._on_error(error)
+
+
+@functools.lru_cache(maxsize=16)
+def _shared_set(names: tuple[str, ...]) -> frozenset[str]:
+    """One set for the many sessions whose streams take the same names."""
+    return frozenset(names)
 
 
 def _in_stream(name: str, names: frozenset[str]) -> bool:

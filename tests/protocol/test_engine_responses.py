@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import time
 from typing import Any
 
 import pytest
 
 from voxwire.errors import ProviderError, UserError
-from voxwire.protocol.actions import Emit, Send
+from voxwire.protocol.actions import Emit, Play, Send
+from voxwire.protocol.formats import PCM16
 from voxwire.protocol.items import FunctionCallItem, InputText, MessageItem, OutputAudio
 from voxwire.protocol.responses import MAX_PENDING
 from voxwire.protocol.transport_events import (
     AudioDone,
+    AudioEvent,
     AudioInterrupted,
     AudioStarted,
     AudioStopped,
@@ -233,6 +237,20 @@ def test_broken_audio_is_an_error_and_nothing_else(driver: Any, delta: Any) -> N
     driver.recv("response.output_audio.delta", response_id="r", item_id="a", delta=delta)
     assert len(driver.events(ErrorEvent)) == 1
     assert driver.played == []
+
+
+def test_audio_is_an_event_like_any_other(driver: Any) -> None:
+    driver.created("r1").audio("r1", "a", 20).audio("r1", "a", 20, 1)
+    first, second = driver.played
+    assert first == AudioEvent(bytes(960), "a", "r1")
+    assert second == AudioEvent(bytes(960), "a", "r1", 1, PCM16)
+    assert (hash(second), repr(second)) == (hash(dataclasses.replace(second)), repr(copy.copy(second)))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        first.data = b""
+    (play,) = driver.engine.receive(
+        {"type": "response.output_audio.delta", "response_id": "r1", "item_id": "a", "delta": "AAAA"}, 0.0
+    )
+    assert play == Play(AudioEvent(bytes(3), "a", "r1"))
 
 
 def test_audio_with_odd_fields(driver: Any) -> None:

@@ -166,7 +166,7 @@ def test_memory_is_bounded() -> None:
     assert len(playback) <= MAX_SEGMENTS
     for number in range(MAX_DISCARDED * 2):
         playback.discard(f"r{number}")
-    assert len(playback._discarded) == MAX_DISCARDED
+    assert len(playback.discarded) == MAX_DISCARDED
 
 
 def test_a_long_reply_is_one_stretch() -> None:

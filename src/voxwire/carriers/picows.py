@@ -219,7 +219,12 @@ def _listener_class() -> Any:  # noqa: C901 - one class, in one place
             kind = frame.msg_type
             if kind == text and frame.fin and self.parts is None:
                 if self.how is None:
-                    self.deliver_text(frame)
+                    try:
+                        message = frame.get_payload_as_utf8_text()
+                    except UnicodeDecodeError as error:
+                        self.fail(1007, f"text is not UTF-8 at byte {error.start}")
+                    else:
+                        self.inbox.push(message)
             elif kind in (text, binary, continuation):
                 self.assemble(frame)
             elif kind == goodbye:
@@ -246,14 +251,6 @@ def _listener_class() -> Any:  # noqa: C901 - one class, in one place
             self.gate.open()
 
         # Frames.
-
-        def deliver_text(self, frame: Any) -> None:
-            try:
-                message = frame.get_payload_as_utf8_text()
-            except UnicodeDecodeError as error:
-                self.fail(1007, f"text is not UTF-8 at byte {error.start}")
-            else:
-                self.inbox.push(message)
 
         def assemble(self, frame: Any) -> None:
             if self.how is not None:

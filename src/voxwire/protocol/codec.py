@@ -180,10 +180,21 @@ def fast_codec() -> Codec:
         packages.append("msgspec")
     if pybase64 is not None:
         b64encode = pybase64.b64encode_as_string
-        strict = functools.partial(pybase64.b64decode, validate=True)
-        b64decode = _checked(strict, ValueError, _standard_b64decode)
+        b64decode = _strict_first(pybase64.b64decode)
         packages.append("pybase64")
     return Codec(loads, b64encode, b64decode, tuple(packages))
+
+
+def _strict_first(decode: Callable[[str, None, bool], bytes]) -> Callable[[str], bytes]:
+    def b64decode(text: str) -> bytes:
+        try:
+            return decode(
+                text, None, True
+            )  # validate; by position, since a name costs as much as the decoding
+        except ValueError:
+            return _standard_b64decode(text)
+
+    return b64decode
 
 
 def _optional(name: str) -> Any:

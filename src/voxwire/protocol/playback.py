@@ -79,13 +79,17 @@ class Interruption:
 
 
 class Playback:
-    """The listener's end of the connection."""
+    """The listener's end of the connection.
+
+    Attributes:
+        discarded: responses whose late audio must be dropped.
+    """
 
     def __init__(self) -> None:
         self.state = PLAYBACK.initial
         self._parts: dict[tuple[str, int], Part] = {}
         self._queue: deque[_Segment] = deque()
-        self._discarded = RecentSet(MAX_DISCARDED)
+        self.discarded = RecentSet(MAX_DISCARDED)
         self._model = PlayoutModel()
         self._reported: float | None = None
         self._end_ms = 0.0
@@ -101,7 +105,7 @@ class Playback:
 
     def is_discarded(self, response_id: str) -> bool:
         """Whether late audio of this response must be dropped."""
-        return response_id in self._discarded
+        return response_id in self.discarded
 
     def received(self, response_id: str, item_id: str, content_index: int, ms: float, now: float) -> bool:
         """Audio arrived. True if the listener begins to hear something after silence."""
@@ -155,7 +159,7 @@ class Playback:
 
     def response_done(self, response_id: str) -> None:
         """No more audio will come for this response."""
-        self._discarded.discard(response_id)
+        self.discarded.discard(response_id)
         for part in self._parts.values():
             if part.response_id == response_id:
                 part.done = True
@@ -226,7 +230,7 @@ class Playback:
             if cut is not None:
                 cuts.append(cut)
         for response_id in (*unfinished, *active_responses):
-            self._discarded.add(response_id)
+            self.discarded.add(response_id)
         self._clear()
         self._model.clear(now)
         # What was dropped will never be heard: later audio joins on here.
@@ -237,7 +241,7 @@ class Playback:
 
     def discard(self, response_id: str) -> None:
         """Drop whatever audio of this response is still to come."""
-        self._discarded.add(response_id)
+        self.discarded.add(response_id)
 
     def _clear(self) -> None:
         self._queue.clear()

@@ -48,7 +48,9 @@ class PlayoutModel:
         """
         if not 0 <= ms < math.inf:
             raise ValueError(f"a piece of audio cannot last {ms!r} ms")
-        start = self._advance(now)
+        if now > self._now:  # noqa: PLR1730 - `_advance`, written out for every piece of audio
+            self._now = now
+        start = self._now
         if self._idle_at is not None and self._idle_at > start:
             start = self._idle_at
         self._idle_at = start + ms / 1000

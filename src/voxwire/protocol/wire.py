@@ -25,6 +25,7 @@ __all__ = [
     "decode_audio",
     "encode",
     "encode_audio_append",
+    "not_base64",
 ]
 
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
@@ -204,4 +205,9 @@ def decode_audio(b64: str, codec: Codec = STANDARD) -> bytes:
     try:
         return codec.b64decode(b64)
     except (ValueError, TypeError) as error:  # binascii.Error is a ValueError
-        raise WireError(f"the audio is not base64: {error}") from None
+        raise not_base64(error) from None
+
+
+def not_base64(error: Exception) -> WireError:
+    """What to raise, or report, where a codec's `b64decode` raised `error`."""
+    return WireError(f"the audio is not base64: {error}")

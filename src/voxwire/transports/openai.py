@@ -332,7 +332,7 @@ class OpenAIRealtimeBase(EngineShell):
         if pcm:
             text = wire.encode_audio_append(pcm, self._engine.codec)
             link.carrier.send(text)
-            if self.listeners.has("sent"):
+            if "sent" in self.listeners.named:
                 self.listeners.emit("sent", wire.decode(text))
         if commit:
             self._send_now({"type": "input_audio_buffer.commit", "event_id": self._engine.ids("event")})

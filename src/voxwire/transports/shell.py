@@ -105,12 +105,12 @@ class EngineShell(RealtimeTransportLayer):
         if kind in LISTENING:
             self._ask_sink()
         actions = self._engine.receive(event, link.now())
-        listeners = self.listeners
-        unheard = not (listeners.has(kind) or listeners.has("*"))
-        if unheard and len(actions) == 1 and isinstance(actions[0], Play):
-            self._play(actions[0].audio, link)  # audio, fifty times a second: the rest would do no more
-        else:
-            self._carry_out(link, event, actions)
+        if len(actions) == 1 and isinstance(actions[0], Play):
+            named = self.listeners.named
+            if kind not in named and "*" not in named:
+                self._play(actions[0].audio, link)  # audio, fifty times a second: the rest would do no more
+                return
+        self._carry_out(link, event, actions)
 
     def _carry_out(self, link: Link, event: dict[str, Any], actions: Sequence[Action]) -> None:
         """First the wire and the sink; then the listeners, of this event and of what it means."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
-from ...errors import WireError
 from .. import holding, wire
 from ..actions import Action, CancelTimer, Emit, Play
+from ..formats import AudioFormat
 from ..history import MAX_PARTS
 from ..interruption import check_playback
 from ..transport_events import AudioDone, AudioEvent, AudioStarted, ErrorEvent, TextDelta, TranscriptDelta
@@ -29,13 +30,13 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
     if not isinstance(item_id, str):
         return
     playback = engine.playback
-    if playback.is_discarded(response_id):
+    if response_id in playback.discarded:
         engine.note_dropped(event.get("delta"))
         return
     try:
-        data = wire.decode_audio(event.get("delta", ""), engine.codec)
-    except WireError as error:
-        out.append(Emit(ErrorEvent(error, event)))
+        data = engine.codec.b64decode(event.get("delta", ""))
+    except (ValueError, TypeError) as error:
+        out.append(Emit(ErrorEvent(wire.not_base64(error), event)))
         return
     if not data:
         return
@@ -50,7 +51,26 @@ def audio_delta(engine: RealtimeEngine, event: WireEvent, out: list[Action], now
     if playback.received(response_id, item_id, index, len(data) / engine.output_bytes_per_ms, now):
         out.append(CancelTimer("playback"))
         out.append(Emit(AudioStarted(item_id, response_id)))
-    out.append(Play(AudioEvent(data, item_id, response_id, index, engine.output_format)))
+    out.append(_play(data, item_id, response_id, index, engine.output_format))
+
+
+def _play(data: bytes, item_id: str, response_id: str, index: int, audio_format: AudioFormat) -> Play:
+    """`Play(AudioEvent(...))` in half the time: `__init__` of a frozen class looks each slot up by its name."""
+    audio, play = _new(AudioEvent), _new(Play)
+    _set_data(audio, data)
+    _set_item_id(audio, item_id)
+    _set_response_id(audio, response_id)
+    _set_content_index(audio, index)
+    _set_format(audio, audio_format)
+    _set_audio(play, audio)
+    return play
+
+
+_new = object.__new__
+_set_data, _set_item_id, _set_response_id, _set_content_index, _set_format = (
+    vars(AudioEvent)[field.name].__set__ for field in fields(AudioEvent)
+)
+(_set_audio,) = (vars(Play)[field.name].__set__ for field in fields(Play))
 
 
 def audio_done(engine: RealtimeEngine, event: WireEvent, out: list[Action], now: float) -> None:
