@@ -96,6 +96,7 @@ class SessionMeter:
     Attributes:
         turns: the turns under way.
         costs: what was used, by model.
+        usage: what was used in all.
     """
 
     def __init__(self, host: Host) -> None:
@@ -107,7 +108,7 @@ class SessionMeter:
         self._counts = {"turns": 0, "responses": 0, "tool_calls": 0, "tool_failures": 0}
         self._counts |= {"interruptions": 0, "reconnects": 0}
         self._tool_ms = self._truncated_ms = self._dropped_ms = 0.0
-        self._usage = Usage()
+        self.usage = Usage()
         self._silence_ms: int | None = None
         self._attached = False
         self._waiting_for_audio = False
@@ -139,7 +140,7 @@ class SessionMeter:
             tool_ms=self._tool_ms,
             truncated_ms=self._truncated_ms,
             dropped_ms=self._dropped_ms,
-            usage=self._usage,
+            usage=self.usage,
             recent=tuple(self._recent),
         )
 
@@ -195,7 +196,7 @@ class SessionMeter:
         self._finish(self.turns.response_done(event, self._now()))
 
     def _used(self, event: UsageUpdate) -> None:
-        self._usage = self._usage + event.usage
+        self.usage = self.usage + event.usage
         self.costs.used(event.usage)
         if not event.usage.requests:
             self.turns.used(event.usage)

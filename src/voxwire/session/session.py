@@ -17,7 +17,6 @@ from ..protocol.transport_events import (
     TransportEventBase,
     TurnDone,
     TurnStarted,
-    UsageUpdate,
 )
 from ..protocol.usage import Usage
 from ..transports.base import ApiKey, ConfigLike
@@ -141,7 +140,6 @@ class RealtimeSession(AgentSession):
             output_settings=output_guardrail_settings,
             input_settings=input_guardrail_settings,
         )
-        self._usage = Usage()
         self._prices = prices
         self._attempt: int | None = None
         self._over = asyncio.Event()
@@ -152,7 +150,6 @@ class RealtimeSession(AgentSession):
             "turn_started": self._turn_started,
             "turn_done": self._turn_done,
             "function_call": self._function_call,
-            "usage_update": self._count_usage,
             "session_updated": self._configuration_confirmed,
             "audio_interrupted": self._interrupted,
             "user_speech_started": self._user_speaks,
@@ -164,7 +161,7 @@ class RealtimeSession(AgentSession):
     @property
     def usage(self) -> Usage:
         """Tokens used by this session, over all its connections."""
-        return self._usage
+        return self._meter.usage
 
     # -- configuration --------------------------------------------------------------------
 
@@ -325,9 +322,6 @@ class RealtimeSession(AgentSession):
 
     def _configuration_confirmed(self, _event: object) -> None:
         self._turns.confirmed()
-
-    def _count_usage(self, event: UsageUpdate) -> None:
-        self._usage = self._usage + event.usage
 
     def _before_interrupt(self) -> None:
         self._dispatcher.interrupted()
