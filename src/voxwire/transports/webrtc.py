@@ -30,8 +30,8 @@ from .page import PageDevices, check_page_key, page_devices
 __all__ = ["DEFAULT", "OpenAIRealtimeWebRTC"]
 
 MAX_QUEUE_MS: Final = 400.0
-"""Input audio that waits to go out at most, ms: what `send_audio` hands over ahead of time, and some. Of a live source
-no more than 100 ms wait (`voxwire.media.backlog`)."""
+"""Input audio that waits to go out at most, ms: what `send_audio` hands over ahead of time, and some. What waits of a
+live source is taken out again (`LiveQueue`)."""
 
 
 class OpenAIRealtimeWebRTC(MediaTransport):
