@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final
 
 from ..audio.devices import DeviceChanged, DeviceEvent
-from ..recording.latency import latency_of
+from ..recording.latency import heard_waits
 from ..recording.timeline import Timeline
 from ..rtc.base import RtcStats
 
@@ -36,8 +36,7 @@ def device_line(event: DeviceEvent) -> str:
 
 def latency_line(timeline: Timeline) -> str:
     """How long answers took, ms from the user's last sample to the first that was heard."""
-    found = [latency.heard_ms for turn in timeline.turns if (latency := latency_of(turn)) is not None]
-    heard = [ms for ms in found if ms is not None]
+    heard = heard_waits(timeline.turns)
     if not heard:
         return "no answer yet"
     many = f", median {median(heard):.0f} ms of {len(heard)}" if len(heard) > 1 else ""

@@ -8,8 +8,7 @@ from statistics import median
 
 from .turns import Turn
 
-__all__ = ["Latency", "latency_of", "median_heard_ms"]
-
+__all__ = ["Latency", "heard_waits", "latency_of", "median_heard_ms"]
 
 STAGES = ("turn detection", "transcription", "answer", "playback")
 """Where the time between a question and its answer goes."""
@@ -68,8 +67,13 @@ def latency_of(turn: Turn) -> Latency | None:
     )
 
 
+def heard_waits(turns: Sequence[Turn]) -> list[float]:
+    """How long the user waited until the answer was heard, ms, for each turn that was answered aloud."""
+    found = [latency.heard_ms for turn in turns if (latency := latency_of(turn)) is not None]
+    return [wait for wait in found if wait is not None]
+
+
 def median_heard_ms(turns: Sequence[Turn]) -> float | None:
     """The median over all turns that were answered aloud."""
-    found = [latency.heard_ms for turn in turns if (latency := latency_of(turn)) is not None]
-    heard = [value for value in found if value is not None]
-    return median(heard) if heard else None
+    waits = heard_waits(turns)
+    return median(waits) if waits else None
