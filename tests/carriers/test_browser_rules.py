@@ -135,6 +135,9 @@ def host(monkeypatch):
         (None, {}, False),
         ("sk-1", {}, True),
         (None, {"Authorization": "Bearer sk-1"}, True),
+        (None, {"authorization": "sk-1"}, True),
+        (None, {"api-key": "0123"}, True),
+        (None, {"api-key": "ek_1"}, False),
         (None, {"Authorization": "Bearer ek_1", "X-Team": "voice"}, False),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..carriers.base import Carrier
 from ..carriers.browser_host import in_page
@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # a Worker vendors this module, for the key's sake, and none 
     from ..rtc.base import RtcOptions
 
 __all__ = ["PageDevices", "check_page_key", "microphone_constraints", "page_devices"]
+
+_KEY_HEADERS: Final = ("authorization", "api-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def check_page_key(key: str | None, headers: Mapping[str, str], *, allowed: bool
         return
     given = [
         key or "",
-        *(value.partition(" ")[2] for value in headers.values() if value.startswith("Bearer ")),
+        *(value.removeprefix("Bearer ") for name, value in headers.items() if name.lower() in _KEY_HEADERS),
     ]
     if any(each and not each.strip().startswith("ek_") for each in given):
         raise UserError(
