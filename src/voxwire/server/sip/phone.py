@@ -226,7 +226,7 @@ class SipPhone:
         """
 
         def tell(event: PhoneEvent) -> None:
-            if isinstance(event, Ringing):
+            if isinstance(event, Ringing) and event.status > 100:
                 call.report_transfer(event.status)
             if on_event is not None:
                 on_event(event)
