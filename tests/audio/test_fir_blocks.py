@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voxwire.audio import resample
 from voxwire.audio.fir import Fir
 from voxwire.audio.fir_blocks import BlockFir
+from voxwire.audio.resample import Resampler
 
 RATES = [(8_000, 24_000), (24_000, 8_000), (24_000, 16_000), (16_000, 24_000), (8_000, 16_000)]
 
@@ -30,7 +32,10 @@ def test_the_same_as_in_plain_python_however_it_is_cut(
     wanted = Fir(rate_in, rate_out).feed(noise)
     # Rows of eight rounds: less than one of them may be held back besides.
     assert 0 <= len(wanted) - len(got) < 2 * 8 * (rate_out // 8_000)
-    assert all(abs(a - b) <= 1 for a, b in zip(samples(got), samples(wanted), strict=False))
+    plain = Fir(rate_in, rate_out)
+    whole, got = plain.feed(noise) + plain.finish(), got + stream.finish()
+    assert len(whole) == len(got)
+    assert all(abs(a - b) <= 1 for a, b in zip(samples(got), samples(whole), strict=True))
 
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), RATES)
@@ -50,7 +55,22 @@ def test_what_is_too_loud_is_clipped() -> None:
     assert all((got[at * 3 + 1] > 0) == (at // 20 % 2 == 1) for at in range(5, 700) if 5 < at % 20 < 15)
 
 
-def test_it_needs_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(ImportError):
-        BlockFir(8_000, 24_000)
+def test_prompt_takes_it_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kind(rate_in: int, rate_out: int) -> str:
+        return type(Resampler(rate_in, rate_out, backend="prompt")._stream).__name__
+
+    assert [kind(*rates) for rates in RATES] == ["BlockFir"] * len(RATES)
+    assert kind(48_000, 8_000) == "BlockFir"
+    assert kind(44_100, 24_000) == "_Soxr"
+    assert kind(24_000, 24_000) == "_Same"
+    monkeypatch.setattr(resample, "find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    assert kind(8_000, 24_000) == "Fir"
+
+
+def test_a_new_stream_after_the_last_piece() -> None:
+    resampler = Resampler(8_000, 24_000, backend="prompt")
+    tone = array("h", [9000 if n // 4 % 2 else -9000 for n in range(801)]).tobytes()
+    first = resampler.feed(tone[:801]) + resampler.feed(tone[801:], last=True)
+    assert len(first) == 3 * len(tone)
+    assert resampler.feed(tone, last=True) == first

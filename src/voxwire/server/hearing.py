@@ -34,7 +34,7 @@ class Ear:
     def slices(self, pcm: bytes, format: AudioFormat) -> Iterator[list[float]]:
         """The probabilities of the frames that each slice of the audio completes."""
         if self._converter is None or format != self._format:
-            self._converter, self._format = Converter(format, _SPEECH), format
+            self._converter, self._format = Converter(format, _SPEECH, backend="prompt"), format
         size = format.size_of(SLICE_MS)
         for start in range(0, len(pcm), size):
             yield self._detector.probabilities(self._converter.feed(pcm[start : start + size]))
@@ -69,7 +69,7 @@ class Recognition:
         on_partial: Callable[[str], None],
     ) -> None:
         self._format = format
-        self._converter = Converter(format, _SPEECH)
+        self._converter = Converter(format, _SPEECH, backend="prompt")
         self._waiting = bytearray()
         self._error: Exception | None = None
         self._transcription: Transcription | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...audio.fir_blocks import BlockFir
 from ...audio.resample import Resampler
 from ...media.codecs import FRAME_MS, AudioDecoder, AudioEncoder
 from ...media.g711_codec import RATE, G711Decoder, G711Encoder, Law
@@ -22,7 +21,7 @@ class Steady:
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
-        self._resampler = _prompt_resampler(rate_in, rate_out)
+        self._resampler = Resampler(rate_in, rate_out, backend="prompt")
         self._size = rate_out * FRAME_MS // 1000 * 2
         self._ready = bytearray()
 
@@ -35,14 +34,6 @@ class Steady:
         out = bytes(self._ready[: self._size])
         del self._ready[: self._size]
         return out
-
-
-def _prompt_resampler(rate_in: int, rate_out: int) -> BlockFir | Resampler:
-    """What holds back 4 ms; `soxr` would hold back a frame and more, and take longer over it."""
-    try:
-        return BlockFir(rate_in, rate_out)
-    except ImportError:  # no numpy, and so no soxr either
-        return Resampler(rate_in, rate_out)
 
 
 class WideEncoder:
