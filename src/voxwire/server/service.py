@@ -318,7 +318,11 @@ class RealtimeService:
         from .sip.line import PhoneLine
 
         phone = PhoneLine(self)
-        await phone.open()
+        try:
+            await phone.open()
+        except BaseException:
+            await phone.close()
+            raise
         self.phone = phone
 
     def shut_down(self) -> None:
@@ -339,10 +343,11 @@ class RealtimeService:
     async def close(self) -> None:
         """Shut down and release the components that were made by name; idempotent."""
         self.shut_down()
-        await self.calls.close()
         phone, self.phone = self.phone, None
-        if phone is not None:
-            await phone.close()
         own, self._own, self._components = self._own, [], None
-        for component in own:
-            await component.close()
+        async with contextlib.AsyncExitStack() as rest:  # all of it, though one fails or this is cancelled
+            for component in reversed(own):
+                rest.push_async_callback(component.close)
+            if phone is not None:
+                rest.push_async_callback(phone.close)
+            await self.calls.close()

@@ -87,7 +87,12 @@ class SipCall(Call):
             self._reject(500)
 
     async def _tell(self) -> None:
-        if not await self._line.tell(self.id, self._request.headers) and self._waiting:
+        try:
+            told = await self._line.tell(self.id, self._request.headers)
+        except Exception:
+            logger.exception("nobody could be told of call %s", self.id)
+            told = False
+        if not told and self._waiting:
             self._reject(UNAVAILABLE)
 
     async def _wait(self) -> None:
@@ -216,7 +221,7 @@ class SipCall(Call):
         Raises:
             Refusal: the target is no `tel:` or `sip:` URI, or the call cannot be referred now.
         """
-        if not _TARGET.fullmatch(target):
+        if not _TARGET.fullmatch(target) or not target.isprintable():
             raise Refusal(
                 400, f"'{target[:80]}' is no tel: or sip: URI.", code="invalid_target", param="target_uri"
             )

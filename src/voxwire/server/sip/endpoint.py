@@ -81,21 +81,24 @@ class SipEndpoint:
             self._perform(self._agent.take())
 
     def _message(self, data: bytes, flow: Flow) -> None:
-        if self._agent is not None and not self._closed:
-            try:
-                outputs = self._agent.receive(data, flow, self.now)
-            except Exception:
-                logger.exception("a SIP message could not be handled")
-                outputs = self._agent.take()
-            self._perform(outputs)
+        self._step(lambda agent: agent.receive(data, flow, self.now))
 
     def _broken(self, flow: Flow) -> None:
-        if self._agent is not None and not self._closed:
-            self._perform(self._agent.broken(flow, self.now))
+        self._step(lambda agent: agent.broken(flow, self.now))
 
     def _due(self) -> None:
-        if self._agent is not None:
-            self._perform(self._agent.run(self.now))
+        self._step(lambda agent: agent.run(self.now))
+
+    def _step(self, work: Callable[[UserAgent], list[Output]]) -> None:
+        agent = self._agent
+        if agent is None or self._closed:
+            return
+        try:
+            outputs = work(agent)
+        except Exception:  # one call must not take the timers of the others along
+            logger.exception("a SIP message or timer could not be handled")
+            outputs = agent.take()
+        self._perform(outputs)
 
     def _perform(self, outputs: list[Output]) -> None:
         if self._closed or self._agent is None:

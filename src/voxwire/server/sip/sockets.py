@@ -73,8 +73,14 @@ class SipSockets:
         loop = asyncio.get_running_loop()
         udp, tcp = _bind(host, port)
         self._host, self.port = host, udp.getsockname()[1]
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._datagram), sock=udp)
-        self._tcp = await loop.create_server(lambda: _Connection(self), sock=tcp)
+        try:
+            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._datagram), sock=udp)
+            self._tcp = await loop.create_server(lambda: _Connection(self), sock=tcp)
+        except BaseException:
+            await self.close()
+            udp.close()
+            tcp.close()
+            raise
 
     async def connect(self, host: str, port: int, protocol: str) -> Flow:
         """A way to an address; over TCP it is connected now.
@@ -131,9 +137,9 @@ class SipSockets:
         if data.strip(b"\r\n\0 "):  # not just something to keep a NAT's mapping alive
             self._on_message(data, Flow("UDP", address[0], address[1], self.local(address[0])))
 
-    def admit(self, connection: _Connection, peer: tuple[Any, ...]) -> Flow | None:
-        """A TCP connection was made; None if there are too many."""
-        if len(self._connections) >= self._max_connections:
+    def admit(self, connection: _Connection, peer: tuple[Any, ...] | None) -> Flow | None:
+        """A TCP connection was made; None if there are too many, or it is gone again (`peer` is None then)."""
+        if peer is None or len(self._connections) >= self._max_connections:
             return None
         number = next(self._numbers)
         self._connections[number] = connection
