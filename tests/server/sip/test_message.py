@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given
@@ -207,6 +208,21 @@ def test_keepalive() -> None:
     assert framer.feed(b"\r\n" + message + PING) == [message, PING]
 
 
+def test_a_message_that_is_dripped_in() -> None:
+    """What is there is not searched again with every byte, which would hold up everybody else."""
+    body = b"v" * 30_000
+    message = Request(
+        method="OPTIONS", uri="sip:a@b", headers=Headers([("Subject", "s" * 30_000)]), body=body
+    ).to_bytes()
+    framer, found = Framer(65_535), []
+    began = time.process_time()
+    for at in range(len(message)):
+        found += framer.feed(message[at : at + 1])
+    assert found == [message]
+    assert time.process_time() - began < 5  # a tenth of a second; with searching, half a minute
+    assert framer.feed(PING + message) == [PING, message]
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -218,6 +234,36 @@ def test_keepalive() -> None:
 def test_streams_that_cannot_be_followed(data: bytes) -> None:
     with pytest.raises(SipError):
         Framer(1000).feed(data)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z]{1,8}", fullmatch=True),
+        st.one_of(st.none(), st.text(st.characters(min_codepoint=32, max_codepoint=126)).map(str.strip)),
+    )
+)
+def test_parameters_come_back_as_they_went(params: dict[str, str | None]) -> None:
+    address = NameAddr(parse_uri("sip:ann@example.com"), "Ann", params)
+    assert parse_name_addr(str(address)) == address
+
+
+def test_a_via_is_returned_as_one() -> None:
+    via = parse_via('SIP/2.0/UDP h;branch=z9hG4bKx;note="a;b, SIP/2.0/UDP evil"')
+    assert parse_via(str(via)) == via
+    assert split_outside_quotes(str(via), ",") == [str(via)]
+
+
+def test_white_space_in_cseq() -> None:
+    assert parse_cseq(" 1\t INVITE ") == (1, "INVITE")
+
+
+def test_a_response_with_a_contact_that_is_none() -> None:
+    """Nobody asks for that of a refusal: the call was refused all the same."""
+    response = answer_to(simple(), 486)
+    response.headers.add("Contact", "sip:")
+    parsed = parse_message(response.to_bytes())
+    assert isinstance(parsed, Response)
+    assert parsed.status == 486
 
 
 # -- noise ----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from .values import parse_params, split_outside_quotes
+from .values import parse_params, quoted, split_outside_quotes
 
 __all__ = ["ALGORITHMS", "Authenticator", "Credentials", "Verdict", "answer_challenge", "parse_credentials"]
 
@@ -78,7 +78,7 @@ class Authenticator:
 
     def challenges(self, now: float, *, stale: bool = False) -> list[str]:
         """Values of WWW-Authenticate, one for each algorithm."""
-        nonce = self._nonce(f"{now:.3f}")
+        nonce = self._nonce(str(int(now * 1000)))  # never ahead of the clock, as a rounded number may be
         tail = ", stale=true" if stale else ""
         return [
             f'Digest realm="{self._realm}", nonce="{nonce}", qop="auth", algorithm={algorithm}{tail}'
@@ -115,7 +115,7 @@ class Authenticator:
         stamp = nonce.partition("-")[0]
         if not hmac.compare_digest(nonce.encode("utf-8", "replace"), self._nonce(stamp).encode()):
             return False
-        if not 0 <= now - float(stamp) <= self._lifetime:  # the digest says that it is a number of ours
+        if not 0 <= now - int(stamp) / 1000 <= self._lifetime:  # the digest says that it is a number of ours
             return False
         try:
             number = int(count, 16)
@@ -145,7 +145,9 @@ def answer_challenge(
     readable = [fields for value in challenges if (fields := parse_credentials(value)) is not None]
     for algorithm in ALGORITHMS:
         for fields in readable:
-            if fields.get("algorithm", "MD5").upper() == algorithm and {"realm", "nonce"} <= fields.keys():
+            fits = fields.get("algorithm", "MD5").upper() == algorithm and {"realm", "nonce"} <= fields.keys()
+            # One that asks for the integrity of the body and nothing less has no answer of ours.
+            if fits and ("qop" not in fields or "auth" in _offered(fields)):
                 return _answer(fields, algorithm, credentials, (method, uri), (cnonce, count))
     return None
 
@@ -164,18 +166,17 @@ def _answer(
         "nonce": challenge["nonce"],
         "uri": uri,
     }
-    offered = [word.strip() for word in challenge.get("qop", "").split(",")]
     plain = {"algorithm": algorithm}
-    if "auth" in offered:
+    if "auth" in _offered(challenge):
         fields["cnonce"] = cnonce
         plain |= {"qop": "auth", "nc": f"{count:08x}"}
     secret = _digest(algorithm, f"{credentials.user}:{challenge['realm']}:{credentials.password}")
     fields["response"] = _response({**fields, **plain}, algorithm, method, secret)
     if "opaque" in challenge:
         fields["opaque"] = challenge["opaque"]
-    quoted = [f'{name}="{_escaped(value)}"' for name, value in fields.items()]
-    return "Digest " + ", ".join([*quoted, *(f"{name}={value}" for name, value in plain.items())])
+    texts = [f"{name}={quoted(value)}" for name, value in fields.items()]
+    return "Digest " + ", ".join([*texts, *(f"{name}={value}" for name, value in plain.items())])
 
 
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"')
+def _offered(challenge: Mapping[str, str]) -> list[str]:
+    return [word.strip().lower() for word in challenge.get("qop", "").split(",")]

@@ -275,8 +275,9 @@ def _check(message: Message) -> None:
         and message.via.branch.startswith("z9hG4bK")
     ):
         raise SipError("From has no tag")
-    for address in (message.to, message.contact):
-        del address
+    _ = message.to  # raises if it is none
+    if isinstance(message, Request):
+        _ = message.contact  # that of a response is looked at where it is needed
     _, method = message.cseq
     if isinstance(message, Request) and method != message.method:
         raise SipError(f"CSeq names {method!r} in a request {message.method!r}")

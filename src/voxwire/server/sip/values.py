@@ -17,6 +17,7 @@ __all__ = [
     "parse_params",
     "parse_uri",
     "parse_via",
+    "quoted",
     "split_host_port",
     "split_outside_quotes",
 ]
@@ -26,6 +27,7 @@ _HOST = re.compile(r"[A-Za-z0-9.\-_]+|\[[0-9A-Fa-f:.]+\]")
 _VIA = re.compile(r"SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9]+)\s+(.*)", re.DOTALL | re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_SPECIAL = re.compile(r"[\s\"\\;,<>]")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -75,8 +77,20 @@ def parse_params(pieces: Iterable[str]) -> dict[str, str | None]:
 
 
 def format_params(params: Mapping[str, str | None]) -> str:
-    """`;name=value` for each."""
-    return "".join(f";{name}" if value is None else f";{name}={value}" for name, value in params.items())
+    """`;name=value` for each, in quotes where it would not be one value otherwise."""
+    return "".join(
+        f";{name}" if value is None else f";{name}={_value(value)}" for name, value in params.items()
+    )
+
+
+def _value(text: str) -> str:
+    return quoted(text) if _SPECIAL.search(text) else text
+
+
+def quoted(text: str) -> str:
+    """A quoted string (section 25.1)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:
@@ -156,8 +170,7 @@ class NameAddr:
         return NameAddr(self.uri, self.display, {**self.params, "tag": tag})
 
     def __str__(self) -> str:
-        escaped = self.display.replace("\\", "\\\\").replace('"', '\\"')
-        name = f'"{escaped}" ' if self.display else ""
+        name = f"{quoted(self.display)} " if self.display else ""
         return f"{name}<{self.uri}>{format_params(self.params)}"
 
 
@@ -246,8 +259,7 @@ def parse_cseq(text: str) -> tuple[int, str]:
     Raises:
         SipError: it has not both, or the number is 2**31 or more (section 8.1.1.5).
     """
-    number, _, method = text.strip().partition(" ")
-    method = method.strip()
+    number, _, method = " ".join(text.split()).partition(" ")
     if not (number.isascii() and number.isdigit() and len(number) <= 10) or not _TOKEN.fullmatch(method):
         raise SipError(f"CSeq {text[:60]!r} is not a number and a method")
     if int(number) >= 1 << 31:
