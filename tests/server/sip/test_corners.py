@@ -10,9 +10,9 @@ from voxwire.server.sip.dialog import Dialog
 from voxwire.server.sip.digest import Authenticator, Credentials
 from voxwire.server.sip.message import Headers, Request, Response, answer_to, parse_message
 from voxwire.server.sip.negotiation import LocalMedia
-from voxwire.server.sip.outputs import Ended, Established, MediaChanged, Transmit
+from voxwire.server.sip.outputs import ChangeRefused, Ended, Established, MediaChanged, Transmit
 from voxwire.server.sip.timers import Timers
-from voxwire.server.sip.values import SipError, parse_name_addr
+from voxwire.server.sip.values import NameAddr, SipError, parse_name_addr, parse_uri
 
 ALICE, BOB = "192.0.2.1", "192.0.2.2"
 
@@ -125,6 +125,46 @@ def test_an_answer_that_is_no_use(udp: Any, what: str) -> None:
     assert end is not None
     assert "answer" in end.reason
     assert not alice.of(Established)
+    deliver(udp, alice, BOB, answer)  # once more: nobody has acknowledged it
+    assert len(alice.of(Ended)) == 1
+
+
+def test_a_second_phone_answers_after_the_first_could_not_be_used(udp: Any) -> None:
+    alice, bob = udp.add(ALICE), udp.add(BOB)
+    udp.call(alice, bob)
+    invite = next(m for s, m in udp.messages if s == ALICE)
+    deliver(udp, alice, BOB, answer_to(invite, 200, to_tag="t"))
+    good = answer_to(invite, 200, to_tag="u")
+    good.headers.add("Contact", f"<sip:bob@{BOB}>")
+    deliver(udp, alice, BOB, good)
+    assert [m.method for s, m in udp.messages if s == ALICE][-2:] == ["ACK", "BYE"]
+    assert len(alice.of(Ended)) == 1
+
+
+def test_a_cancel_goes_the_way_of_its_invite(udp: Any) -> None:
+    alice, bob = udp.add(ALICE), udp.add(BOB)
+    ours = udp.call(alice, bob, headers=[("Route", f"<sip:{BOB};lr>")])
+    ours.cancel(udp.now)
+    udp.run(0.1)
+    cancel = next(m for s, m in udp.messages if s == ALICE and getattr(m, "method", "") == "CANCEL")
+    assert cancel.headers.get_all("Route") == [f"<sip:{BOB};lr>"]  # section 9.1
+
+
+@pytest.mark.parametrize(
+    "header", [("X-Note", "a\r\nContact: <sip:evil@h>"), ("X\r\nY", "a"), ("X-Note", "a\x00"), ("", "a")]
+)
+def test_headers_that_would_be_others(udp: Any, header: tuple[str, str]) -> None:
+    alice, bob = udp.add(ALICE), udp.add(BOB)
+    with pytest.raises(SipError):
+        udp.call(alice, bob, headers=[header])
+    assert udp.messages == []
+
+
+def test_a_name_that_would_be_a_header(udp: Any) -> None:
+    alice = udp.add(ALICE)
+    name = NameAddr(parse_uri("sip:a@h"), "Ann\r\nX-Evil: yes")
+    with pytest.raises(SipError):
+        alice.agent.call("sip:b@h", udp.flow(ALICE, BOB), LocalMedia(ALICE, 1), 0.0, from_=name)
 
 
 def test_an_offer_of_ours_that_is_not_answered(udp: Any) -> None:
@@ -164,6 +204,30 @@ def test_a_change_that_is_refused_leaves_things_as_they_are(
     udp.run(1)
     assert (ours.state, ours.media.direction) == ("established", "sendrecv")
     assert not alice.of(MediaChanged)
+    assert [refused.status for refused in alice.of(ChangeRefused)] == [488]
+    assert ours.negotiation.wish == "sendrecv"
+    theirs.updates.turn("sendrecv", udp.now)  # a change of theirs: we have not put them on hold
+    udp.run(1)
+    assert (ours.media.direction, theirs.media.direction) == ("sendrecv", "sendrecv")
+
+
+def test_an_old_answer_is_not_taken_for_a_new_one(udp: Any) -> None:
+    """The ACK to the first change was lost, and its 200 comes again while the second one is under way."""
+    alice, bob = udp.add(ALICE), udp.add(BOB)
+    ours, _ = udp.established(alice, bob)
+    ours.updates.turn("sendonly", udp.now)
+    udp.run(0.1)
+    old = next(m for s, m in reversed(udp.messages) if s == BOB and getattr(m, "status", 0) == 200)
+    udp.lose = lambda sender, message: sender == BOB
+    ours.updates.turn("sendrecv", udp.now)
+    udp.run(0.1)
+    deliver(udp, alice, BOB, old)
+    assert last(udp, ALICE).cseq == (old.cseq[0], "ACK")
+    assert ours.media.direction == "sendonly"
+    udp.lose = lambda sender, message: False
+    udp.run(2)
+    assert ours.media.direction == "sendrecv"
+    assert ours.state == "established"
 
 
 def test_a_change_in_a_call_that_the_peer_has_forgotten(udp: Any) -> None:
@@ -173,6 +237,7 @@ def test_a_change_in_a_call_that_the_peer_has_forgotten(udp: Any) -> None:
     ours.updates.turn("sendonly", udp.now)
     udp.run(1)
     assert alice.end.status == 481
+    assert udp.sent(ALICE)[-1] == "BYE"  # section 12.2.1.2: it may be there all the same
 
 
 def test_a_change_that_is_not_acknowledged(udp: Any) -> None:
@@ -249,6 +314,69 @@ def test_a_refresh_that_is_refused(udp: Any) -> None:
     bob.agent.forget(theirs.dialog)
     udp.run(901)
     assert (alice.end.status, ours.over) == (481, True)
+
+
+def refuse_updates(
+    leg: Any, monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, dict[str, str]]
+) -> list[float]:
+    """Refuse as many refreshes as there are answers, then take them again; returns when they came."""
+    came: list[float] = []
+    left = list(answers)
+
+    def refuse(transaction: Any, request: Any, now: float) -> None:
+        came.append(now)
+        if not left:
+            type(leg.updates).update_came(leg.updates, transaction, request, now)
+            return
+        status, headers = left.pop(0)
+        transaction.refuse(status, now, **headers)
+
+    monkeypatch.setattr(leg.updates, "update_came", refuse)
+    return came
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "again_after"),
+    [(500, {}, 450.0), (491, {}, 3.05), (422, {"Min_SE": "3600"}, 0.0), (422, {"Min_SE": "60"}, 450.0)],
+)
+def test_a_refresh_that_is_refused_is_tried_again(
+    udp: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    headers: dict[str, str],
+    again_after: float,
+) -> None:
+    alice, bob = udp.add(ALICE), udp.add(BOB)
+    ours, theirs = udp.established(alice, bob)
+    came = refuse_updates(theirs, monkeypatch, (status, headers))
+    udp.run(3600)
+    assert came[1] - came[0] == pytest.approx(again_after, abs=1)
+    assert (ours.state, theirs.state) == ("established", "established")
+    assert ours.session_timer.seconds == theirs.session_timer.seconds == (3600 if again_after == 0 else 1800)
+
+
+def test_a_session_that_is_never_renewed_is_ended(udp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, bob = udp.add(ALICE), udp.add(BOB)
+    _, theirs = udp.established(alice, bob)
+    theirs.session_timer.stop()  # it is for us to notice
+    came = refuse_updates(theirs, monkeypatch, *[(500, {})] * 100)
+    began = udp.now
+    udp.run(1900)
+    assert 3 < len(came) < 10
+    assert "refused to renew" in alice.end.reason
+    assert [what for what in udp.sent(ALICE) if what == "BYE"] == ["BYE"]
+    assert came[-1] - began < 1800
+    quiet(udp)
+
+
+def test_a_peer_that_does_not_answer_a_refresh_is_told_of_the_end(udp: Any) -> None:
+    alice, bob = udp.add(ALICE), udp.add(BOB)
+    udp.established(alice, bob)
+    udp.lose = lambda sender, message: sender == BOB  # it is heard, and cannot make itself heard
+    udp.run(1000)
+    assert alice.end.status == 408
+    assert bob.end.reason == "the caller hung up"
+    quiet(udp)
 
 
 def test_a_password_is_asked_for_in_the_middle_of_a_call(udp: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,3 +117,18 @@ async def test_a_webhook_with_an_address_that_cannot_be_used(kit: dict[str, Any]
         with pytest.raises(CallRefused) as refused:
             await phone.call(f"sip:agent@{server.sip_address}", timeout=10)
     assert refused.value.status == 480
+
+
+async def test_a_hold_that_is_refused(kit: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    async with EmbeddedServer(sip=f"{HOST}:0", **kit) as server, SipPhone() as phone:
+        call = await phone.call(f"sip:agent@{server.sip_address}", timeout=10)
+        line = server.service.phone
+        assert line is not None
+        (leg,) = line.endpoint.agent.legs
+        monkeypatch.setattr(leg.updates, "invite_came", lambda t, _request, now: t.refuse(488, now))
+        async with asyncio.timeout(5):
+            with pytest.raises(CallRefused, match="488"):
+                await call.hold()
+            assert not call.ended
+            await call.hang_up()
+            await call.hold()  # of no call: nothing to wait for

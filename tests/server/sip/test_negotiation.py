@@ -105,6 +105,29 @@ def test_other_media_are_refused_line_by_line() -> None:
     ]
 
 
+def test_lines_stay_in_their_places() -> None:
+    """RFC 3264 section 8: a later offer has every line that there was, refused ones with port 0."""
+    ours = Negotiation(codecs_named(["PCMU"]))
+    ours.place(LocalMedia("192.0.2.2", 30_000))
+    offer = (
+        b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+        b"m=video 5000 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"
+        b"m=audio 4000 RTP/AVPF 0\r\nm=application 6000 UDP/BFCP *\r\n"
+    )
+    answer = parse_sdp(ours.answer(offer))
+    again = parse_sdp(ours.offer())
+    for description in (answer, again):
+        lines = [(line.kind, line.port, line.protocol) for line in description.media]
+        assert lines == [
+            ("video", 0, "RTP/AVP"),
+            ("audio", 30_000, "RTP/AVPF"),
+            ("application", 0, "UDP/BFCP"),
+        ]
+    ours.take_answer(offer.replace(b"video 5000", b"video 0").replace(b"4000", b"4002"))
+    assert ours.agreed is not None
+    assert ours.agreed.remote == ("192.0.2.1", 4002)
+
+
 def test_rtcp() -> None:
     made, text = answer(OPUS_96)
     assert made.agreed is not None

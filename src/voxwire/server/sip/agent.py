@@ -20,7 +20,7 @@ from .leg import Leg
 from .message import BadRequestError, Headers, Message, Request, Response, answer_to, parse_message
 from .negotiation import LocalMedia, Negotiation
 from .outputs import Flow, Invited, Output, Transmit
-from .screening import unfit, unsupported
+from .screening import Refused, unfit, unsupported
 from .sdp import Codec
 from .timers import Timers
 from .transaction import ClientTransaction, Wiring
@@ -347,7 +347,9 @@ class UserAgent:
         self._reply(request, status, flow, *said)
 
     def _invited(self, request: Request, flow: Flow, now: float) -> None:
-        refuse = unfit(request, self.options.codecs) if self.options.takes_calls else (480, [])
+        refuse: Refused | None = (
+            unfit(request, self.options.codecs) if self.options.takes_calls else (480, [])
+        )
         if refuse is not None:
             status, headers = refuse
             self._reply(request, status, flow, *headers)

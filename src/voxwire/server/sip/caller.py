@@ -5,7 +5,7 @@ from __future__ import annotations
 from .dialog import Dialog
 from .host import LegHost, describe, offers, refusal
 from .leg import Leg
-from .message import Headers, Request, Response
+from .message import Headers, Request, Response, check_field
 from .negotiation import LocalMedia, Negotiation
 from .outputs import Flow, Progress
 from .sdp import SdpError
@@ -28,7 +28,7 @@ class OutgoingLeg(Leg):
         provisional_came: whether the other side has answered at all, be it with 100 Trying.
 
     Raises:
-        SipError: `target` is no URI.
+        SipError: `target` is no URI, or a header cannot be sent as it is.
     """
 
     peer = "other side"
@@ -54,6 +54,8 @@ class OutgoingLeg(Leg):
         headers.add("CSeq", f"{host.random.randrange(1, 1 << 20)} INVITE")
         headers.add("Contact", host.contact(flow))
         describe(headers, referrals=host.takes_referrals)
+        for name, value in (("From", str(from_)), *extra):
+            check_field(name, value)
         for name, value in extra:
             headers.add(name, value)
         self._invite = Request(method="INVITE", uri=target, headers=headers)
@@ -87,6 +89,8 @@ class OutgoingLeg(Leg):
         if sent is None:
             return
         headers = Headers([("Via", str(sent.request.via)), ("Max-Forwards", "70")])
+        for route in sent.request.headers.get_all("Route"):
+            headers.add("Route", route)
         for name in ("From", "To", "Call-ID"):
             headers.add(name, sent.request.headers.get(name) or "")
         headers.add("CSeq", f"{parse_cseq(sent.request.headers.get('CSeq') or '')[0]} CANCEL")
@@ -130,11 +134,12 @@ class OutgoingLeg(Leg):
         try:
             dialog = Dialog.of_caller(self._sent.request if self._sent else self._invite, response)
         except SipError:
-            self.end("refused", "the answer has no address for the call", 500)
+            if not self.over:  # else it came again
+                self.end("refused", "the answer has no address for the call", 500)
             return
         ack = dialog.request("ACK", sequence=response.cseq[0])
         self._acks[tag] = self.host.send_ack(ack, self.flow)
-        if self.dialog is not None:
+        if self.dialog is not None or self.over:
             # Another phone that rang for the same call has answered, too (section 13.2.2.4).
             bye = dialog.request("BYE")
             self.host.send(bye, self.flow, now, lambda _response, _now: None, lambda _now: None)

@@ -253,13 +253,18 @@ class Leg:
         if self.state == "leaving" and status >= 200:
             self.end("gone", "hung up")
 
-    def lost(self, reason: str, status: int) -> None:
-        """The peer does not know the call any more."""
-        if self.state == "established":
-            self.end("gone", reason, status)
+    def lost(self, reason: str, status: int, now: float) -> None:
+        """The peer does not know the call any more, or does not answer."""
+        if self.state != "established" or self.dialog is None:
+            return
+        # Section 12.2.1.2: with a BYE, in case it is there all the same; nobody waits for its answer.
+        bye = self.dialog.request("BYE")
+        self.host.send(bye, self.flow, now, lambda _response, _now: None, lambda _now: None)
+        self.end("gone", reason, status)
 
     def _expired(self, now: float) -> None:
-        self.hang_up(now, f"the {self.peer} did not renew the session (RFC 4028)")
+        what = "refused to" if self.session_timer.ours else "did not"
+        self.hang_up(now, f"the {self.peer} {what} renew the session (RFC 4028)")
 
     def _refresh(self, now: float) -> None:
         self.updates.refresh(now)

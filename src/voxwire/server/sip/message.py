@@ -18,6 +18,7 @@ __all__ = [
     "Response",
     "answer_to",
     "canonical",
+    "check_field",
     "parse_message",
 ]
 
@@ -44,6 +45,7 @@ _LISTS: Final = frozenset(
 """Headers whose values may stand in one line with commas between them (section 7.3.1)."""
 _FIELD: Final = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:(.*)", re.DOTALL)
 _METHOD: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,32}")
+_NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _FOLD: Final = re.compile(r"\r?\n[ \t]+")
 _END: Final = re.compile(rb"\r?\n\r?\n")
 
@@ -66,6 +68,18 @@ def canonical(name: str) -> str:
     lower = name.lower()
     found = _COMPACT.get(lower) or _SPECIAL.get(lower)
     return found or "-".join(part.capitalize() for part in lower.split("-"))
+
+
+def check_field(name: str, value: str) -> None:
+    """Refuse a header field that would not arrive as one.
+
+    Raises:
+        SipError: the name is none, or the value holds a line break or a NUL.
+    """
+    if not _NAME.fullmatch(name):
+        raise SipError(f"{name!r} is no name of a header")
+    if any(character in value for character in "\r\n\x00"):
+        raise SipError(f"the value of the header {name} holds a line break or a NUL; take it out")
 
 
 class Headers:

@@ -96,6 +96,8 @@ class Negotiation:
         self._version = 0
         self._last = b""
         self._offered: MediaLine | None = None
+        self._lines: tuple[MediaLine, ...] = ()  # of the last description that was agreed on ...
+        self._at = 0  # ... and which of them is the audio
         self.wish: Direction = "sendrecv"
         """Our own direction: "sendonly" while we hold the call."""
         self.agreed: AgreedMedia | None = None
@@ -133,6 +135,7 @@ class Negotiation:
         )
         media = [line if n == at else _refused(other) for n, other in enumerate(offer.media)]
         self.agreed = agreed
+        self._lines, self._at = offer.media, at
         return self._built(media)
 
     def offer(self) -> bytes:
@@ -155,13 +158,15 @@ class Negotiation:
         self._offered = MediaLine(
             "audio",
             self._placed.port,
-            "RTP/AVP",
+            self._lines[self._at].protocol if self._lines else "RTP/AVP",
             formats,
             codecs=tuple(codecs),
             direction=self.wish,
             ptime=PTIME,
         )
-        return self._built([self._offered])
+        # A line that was there once stays, in its place (RFC 3264 section 8).
+        lines = [self._offered if n == self._at else _refused(old) for n, old in enumerate(self._lines)]
+        return self._built(lines or [self._offered])
 
     def take_answer(self, body: bytes) -> None:
         """The peer's answer to our offer.

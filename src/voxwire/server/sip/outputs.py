@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .message import Request
 
 __all__ = [
+    "ChangeRefused",
     "Ended",
     "Established",
     "Flow",
@@ -86,6 +87,18 @@ class MediaChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRefused:
+    """The peer did not agree to a change of ours, such as hold: everything stays as it was.
+
+    Attributes:
+        status: what it answered.
+    """
+
+    leg: Leg
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Keyed:
     """A key was pressed, told by INFO (`application/dtmf-relay`)."""
 
@@ -134,5 +147,14 @@ class Ended:
 
 
 Output: TypeAlias = (
-    Transmit | Invited | Progress | Established | MediaChanged | Keyed | Transferred | Referred | Ended
+    Transmit
+    | Invited
+    | Progress
+    | Established
+    | MediaChanged
+    | ChangeRefused
+    | Keyed
+    | Transferred
+    | Referred
+    | Ended
 )

@@ -13,7 +13,7 @@ from .endpoint import SipEndpoint
 from .host import refusal
 from .media import SipMedia
 from .negotiation import AgreedMedia
-from .outputs import Ended, Established, Keyed, MediaChanged, Output, Progress, Referred
+from .outputs import ChangeRefused, Ended, Established, Keyed, MediaChanged, Output, Progress, Referred
 
 __all__ = [
     "CallRefused",
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class CallRefused(ConnectError):
-    """Nobody takes the call.
+    """The other side says no: nobody takes the call, or a change of it.
 
     Attributes:
         status: the SIP status: 486 is busy, 603 declined, 408 no answer.
@@ -93,6 +93,7 @@ class PhoneCall:
         self._on_event = on_event
         self._held = False
         self._lost = False
+        self._refused = 0
         self._answered: asyncio.Event = asyncio.Event()
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()
@@ -130,6 +131,9 @@ class PhoneCall:
                 self._on_event(Ringing(status))
             case Established() | MediaChanged():
                 self._agreed_anew(first=isinstance(output, Established))
+            case ChangeRefused(status=status):
+                self._refused = status
+                self._changed.set()
             case Keyed(key=key):
                 self._on_event(KeyPressed(key))
             case Referred(target=target, headers=headers):
@@ -202,11 +206,23 @@ class PhoneCall:
         return self.media.audio is not None and self.media.audio.pressing
 
     async def hold(self, held: bool = True) -> None:
-        """Put the call on hold, or take it back; returns once the other side has agreed, or the call is over."""
+        """Put the call on hold, or take it back; returns once the other side has agreed, or the call is over.
+
+        Raises:
+            CallRefused: it does not agree; everything stays as it was.
+        """
+        if self.ended:
+            return
         self._changed.clear()
+        self._refused = 0
         self._leg.updates.turn("sendonly" if held else "sendrecv", self._endpoint.now)
         self._endpoint.flush()
         await self._changed.wait()
+        if self._refused:
+            raise CallRefused(
+                f"the call cannot be {'held' if held else 'taken back'}: {refusal(self._refused)}",
+                self._refused,
+            )
 
     def report_transfer(self, status: int) -> None:
         """Tell the other side how a transfer that it asked for goes; `SipPhone.follow` does it by itself.

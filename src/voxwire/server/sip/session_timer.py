@@ -27,7 +27,7 @@ class SessionTimer:
 
     Args:
         refresh: called when it is our turn to renew the session.
-        expire: called when the other side has not.
+        expire: called when the session is about to end, since nobody has.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class SessionTimer:
         self._refresh = refresh
         self._expire = expire
         self._timer: Timer | None = None
+        self._ends = 0.0  # when the session is over unless it is renewed
         self.seconds: int | None = None
         """The interval; None if there is no session timer."""
         self.ours = False
@@ -81,6 +82,21 @@ class SessionTimer:
         self.ours = refresher != "uas"
         self._start(now)
 
+    def refused(self, response: Response, now: float) -> None:
+        """A refresh of ours was refused: ask for the interval that is wanted (section 7.3), or try again later."""
+        if self.seconds is None or not self.ours:
+            return
+        least = (response.headers.get("Min-SE") or "").partition(";")[0].strip()
+        if response.status == 422 and least.isascii() and least.isdigit() and self.seconds < int(least[:9]):
+            self.seconds = int(least[:9])
+            self._set(now, self._refresh)
+            return
+        soon = now + (self._ends - now) / 2
+        if soon < self._goodbye:
+            self._set(soon, self._refresh)
+        else:
+            self._set(max(now, self._goodbye), self._expire)
+
     def stop(self) -> None:
         """There is no session timer (any more); idempotent."""
         self.seconds = None
@@ -88,15 +104,23 @@ class SessionTimer:
             self._timer.cancel()
 
     def _start(self, now: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         if self.seconds is None:
             return
+        self._ends = now + self.seconds
         if self.ours:
-            self._timer = self._timers.set(now + self.seconds / 2, self._refresh)
+            self._set(now + self.seconds / 2, self._refresh)
         else:
-            # Section 10: a BYE goes out a little before the end.
-            self._timer = self._timers.set(now + self.seconds - min(32, self.seconds / 3), self._expire)
+            self._set(self._goodbye, self._expire)
+
+    @property
+    def _goodbye(self) -> float:
+        """Section 10: a BYE goes out a little before the end."""
+        return self._ends - min(32, (self.seconds or 0) / 3)
+
+    def _set(self, due: float, callback: Callable[[float], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timers.set(due, callback)
 
 
 def _read(headers: Headers) -> tuple[int | None, Role | None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .host import Unacknowledged, offers
 from .message import Request, Response, answer_to
-from .outputs import MediaChanged
+from .outputs import ChangeRefused, MediaChanged
 from .sdp import Direction, SdpError
 from .session_timer import MIN_SECONDS, IntervalTooSmallError
 from .timers import Timer
@@ -25,12 +26,14 @@ class Updates:
         self._leg = leg
         self._unacknowledged: Unacknowledged | None = None
         self._expects_answer = False
-        self._ours = False
+        self._ours: int | None = None  # which change of ours is under way
+        self._count = 0
+        self._granted: Direction = "sendrecv"  # our direction as the peer has agreed to it
         self._retry: Timer | None = None
 
     @property
     def _busy(self) -> bool:
-        return self._ours or self._unacknowledged is not None
+        return self._ours is not None or self._unacknowledged is not None
 
     def stop(self) -> None:
         """The call is over."""
@@ -132,6 +135,10 @@ class Updates:
             self._leg.session_timer.learn(response, now)
         elif response.status in (408, 481):
             self._lost(response.status, now)
+        elif response.status == 491:
+            self._again_later(now, self.refresh)
+        else:
+            self._leg.session_timer.refused(response, now)
 
     def turn(self, wish: Direction, now: float) -> None:
         """Change our direction: "sendonly" puts the call on hold."""
@@ -144,9 +151,10 @@ class Updates:
         if leg.state != "established" or leg.dialog is None:
             return
         if self._busy:
-            self._again_later(now)
+            self._again_later(now, self.invite)
             return
-        self._ours = True
+        self._count += 1
+        this = self._ours = self._count
         request = leg.dialog.request("INVITE")
         request.body = leg.negotiation.offer()
         request.headers.add("Content-Type", "application/sdp")
@@ -154,29 +162,39 @@ class Updates:
         leg.session_timer.ask(request.headers)
 
         def answered(response: Response, when: float) -> None:
-            self._invite_answered(response, when)
+            self._invite_answered(response, when, this)
 
         leg.request(request, now, answered, lambda when: self._lost(408, when))
 
-    def _invite_answered(self, response: Response, now: float) -> None:
+    def _invite_answered(self, response: Response, now: float, which: int) -> None:
         leg = self._leg
         if response.status < 200 or leg.dialog is None:
             return
         if response.status >= 300:
-            self._ours = False
-            if response.status == 491:
-                self._again_later(now)
-            elif response.status in (408, 481):
-                self._lost(response.status, now)
+            self._ours = None
+            self._invite_refused(response, now)
             return
         ack = leg.dialog.request("ACK", sequence=response.cseq[0])
         leg.host.send_ack(ack, leg.flow)
-        if not self._ours:
+        if self._ours != which:
             return  # the same answer once more
-        self._ours = False
+        self._ours = None
+        self._granted = leg.negotiation.wish
         leg.dialog.refresh(response)
         leg.session_timer.learn(response, now)
         self._take_answer(offers(response), now)
+
+    def _invite_refused(self, response: Response, now: float) -> None:
+        leg = self._leg
+        if response.status == 491:
+            self._again_later(now, self.invite)
+        elif response.status in (408, 481):
+            self._lost(response.status, now)
+        else:
+            # Everything stays as it was (section 14.1), our wish as well.
+            leg.negotiation.wish = self._granted
+            leg.session_timer.refused(response, now)
+            leg.host.emit(ChangeRefused(leg, response.status))
 
     def _take_answer(self, answer: bytes | None, now: float) -> None:
         self._expects_answer = False
@@ -187,13 +205,12 @@ class Updates:
             return
         self._leg.host.emit(MediaChanged(self._leg))
 
-    def _again_later(self, now: float) -> None:
+    def _again_later(self, now: float, what: Callable[[float], None]) -> None:
         """Section 14.1: a while that the two sides choose differently; we take the slower."""
         if self._retry is not None:
             self._retry.cancel()
-        self._retry = self._leg.host.timers.set(now + self._leg.host.random.uniform(2.1, 4.0), self.invite)
+        self._retry = self._leg.host.timers.set(now + self._leg.host.random.uniform(2.1, 4.0), what)
 
     def _lost(self, status: int, now: float) -> None:
-        del now
-        self._ours = False
-        self._leg.lost(f"the {self._leg.peer} does not know the call any more", status)
+        self._ours = None
+        self._leg.lost(f"the {self._leg.peer} does not know the call any more", status, now)
