@@ -259,6 +259,35 @@ async def test_what_is_held_back_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
         assert len(receiver.messages) == 2
 
 
+async def test_what_was_delivered_is_not_held_back_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that is always a little behind may stay so for as long as it likes."""
+    monkeypatch.setattr(workers_link, "MAX_HELD", 1000)
+    async with opened() as (carrier, receiver, peer):
+        monkeypatch.setattr(receiver, "message", _takes_one(receiver, carrier))
+        carrier.pause_reading()
+        for number in range(20):
+            await peer.send("y" * 400)
+            inbox = carrier._link.inbox
+            async with asyncio.timeout(5):
+                while inbox.held != 400 * (1 + (number > 0)):
+                    await asyncio.sleep(0.001)
+                if number:
+                    carrier.resume_reading()
+                while inbox.held != 400:
+                    await asyncio.sleep(0.001)
+        assert len(receiver.messages) == 19
+
+
+def _takes_one(receiver: RecordingReceiver, carrier: WorkersCarrier) -> Callable[[str | bytes], None]:
+    take = receiver.message
+
+    def message(data: str | bytes) -> None:
+        take(data)
+        carrier.pause_reading()
+
+    return message
+
+
 async def test_a_peer_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers_link, "MAX_UNSENT_BYTES", 100_000)
     async with opened() as (carrier, receiver, peer):

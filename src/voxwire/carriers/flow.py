@@ -41,6 +41,7 @@ class Inbox:
         "_blocked",
         "_go",
         "_held",
+        "_held_size",
         "_how",
         "_loop",
         "_muted",
@@ -58,6 +59,7 @@ class Inbox:
         self._go = go
         self._loop = asyncio.get_running_loop()
         self._held: deque[str | bytes] = deque()
+        self._held_size = 0
         self._how: CarrierClosed | None = None
         self._opened = False
         self._paused = False
@@ -69,10 +71,16 @@ class Inbox:
         """Whether the receiver asked for a pause."""
         return self._paused
 
+    @property
+    def held(self) -> int:
+        """Characters and bytes of the messages that are held back."""
+        return self._held_size
+
     def push(self, message: str | bytes) -> None:
         """A message arrived."""
         if self._blocked:
             self._held.append(message)
+            self._held_size += len(message)
         elif not self._muted:
             try:  # `_deliver`, fifty times a second: a call less
                 self._receiver.message(message)
@@ -108,12 +116,15 @@ class Inbox:
         """Deliver nothing more but the end: we are closing, and the goodbye has to be read."""
         self._muted = True
         self._held.clear()
+        self._held_size = 0
         self._paused = self._blocked = False
         self._go()
 
     def _catch_up(self) -> None:
         while self._held and not self._paused:
-            self._deliver(self._held.popleft())
+            message = self._held.popleft()
+            self._held_size -= len(message)
+            self._deliver(message)
         if self._paused:
             return
         if self._blocked:

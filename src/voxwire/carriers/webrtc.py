@@ -197,7 +197,6 @@ class _Link:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.connecting: asyncio.Future[None] | None = None
         self.reader: TrackReader | None = None
-        self._held = 0
         self._grace = grace
         self._timer: asyncio.TimerHandle | None = None
         self._media: Callable[[bytes], None] | None = getattr(receiver, "media", None)
@@ -228,9 +227,9 @@ class _Link:
 
     def message(self, data: str | bytes, /) -> None:
         """A message came."""
-        self._held = self._held + len(data) if self.inbox.paused else 0
-        if self._held > MAX_HELD_BYTES:
-            words = f"{self._held} characters of messages came while reading was paused"
+        held = self.inbox.held + len(data)
+        if held > MAX_HELD_BYTES and self.inbox.paused:
+            words = f"{held} characters of messages came while reading was paused"
             self._end(CarrierClosed(1009, words, clean=False))
         elif self.how is None:
             self.inbox.push(data)

@@ -51,7 +51,6 @@ class WorkersLink:
         self.proxies = Proxies()
         self.how: CarrierClosed | None = None
         self._socket = socket
-        self._held = 0
         self._max_bytes = max_message_bytes
         self._close_timeout = close_timeout
         self._leaving = False
@@ -111,9 +110,9 @@ class WorkersLink:
             words = f"a message of {len(message)} is longer than {self._max_bytes} bytes"
             self._give_up(CarrierClosed(1009, words, clean=False), 1009)
             return
-        self._held = self._held + len(message) if self.inbox.paused else 0
-        if self._held > MAX_HELD:
-            words = f"{self._held} characters of messages came while reading was paused"
+        held = self.inbox.held + len(message)
+        if held > MAX_HELD and self.inbox.paused:
+            words = f"{held} characters of messages came while reading was paused"
             self._give_up(CarrierClosed(1009, words, clean=False), 1009)
         elif self.how is None:
             self.inbox.push(message)
