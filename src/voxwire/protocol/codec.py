@@ -173,6 +173,12 @@ def fast_codec() -> Codec:
     msgspec, pybase64 = _optional("msgspec"), _optional("pybase64")
     if msgspec is None and pybase64 is None:
         raise MissingExtraError("The fast codec", "fast", "msgspec")
+    return _codec_of(msgspec, pybase64)
+
+
+@functools.cache
+def _codec_of(msgspec: Any, pybase64: Any) -> Codec:
+    """One for all sessions of a process, so that it stays in the processor's cache between two of them."""
     loads, b64encode, b64decode = STANDARD.loads, STANDARD.b64encode, STANDARD.b64decode
     packages: list[str] = []
     if msgspec is not None:
