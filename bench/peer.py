@@ -27,13 +27,15 @@ class Talker(WSListener):
 
     count = 0
     heard = 0
+    frame = FRAME
+    session = SESSION
 
     def __init__(self) -> None:
         Talker.count += 1
         self.loop = asyncio.get_running_loop()
         self.timer: asyncio.TimerHandle | None = None
-        message = audio_delta(1, response=str(Talker.count), item=str(Talker.count))
-        stamped = base64.b64encode(FRAME[:STAMP_BYTES]).decode()
+        message = audio_delta(1, self.frame, response=str(Talker.count), item=str(Talker.count))
+        stamped = base64.b64encode(self.frame[:STAMP_BYTES]).decode()
         head, self.tail = (part.encode() for part in message.split(stamped, 1))
         self.head = head
         # Spread over the frame's length, as calls that began at different times are.
@@ -41,7 +43,7 @@ class Talker(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
-        self.say(server_event("session.created", session=SESSION))
+        self.say(server_event("session.created", session=self.session))
 
     def say(self, text: str) -> None:
         self.transport.send(WSMsgType.TEXT, text.encode())
@@ -60,7 +62,7 @@ class Talker(WSListener):
             self.begin()
 
     def begin(self) -> None:
-        self.say(server_event("session.updated", session=SESSION))
+        self.say(server_event("session.updated", session=self.session))
         if self.timer is not None:
             return
         response = {

@@ -1,6 +1,6 @@
 """Run the benchmarks, print tables with ratios, write `bench-out/results.json`.
 
-    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback media webrtc echo edge]
+    python bench/run.py [--quick] [--repeat N] [--sessions 50,100] [startup delta density bargein holdback media webrtc phone echo edge]
 
 Every ratio is against a peer measured in the same run; absolute numbers depend on the machine and on what else
 it is doing. Nothing is asserted. `--quick` shows in less than a minute that everything runs.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import density
+import twilio
 from common import has, machine, table
 
 HERE = Path(__file__).parent
@@ -275,6 +276,96 @@ def _webrtc_cycles(given: argparse.Namespace) -> dict[str, Row]:
     return rows
 
 
+def phone(given: argparse.Namespace) -> dict[str, Any]:
+    if not sys.platform.startswith("linux") or not all(has(module) for module in ("uvicorn", "soxr")):
+        print("\nphone: left out, it needs Linux (the kernel's timestamps) and pip install 'voxwire[server]'")
+        return {}
+    return {
+        "calls": _phone_calls(given),
+        "setup": _phone_setup(given),
+        "path": _phone_path(given),
+        "twilio": _twilio(given),
+    }
+
+
+def _phone_calls(given: argparse.Namespace) -> dict[str, list[Row]]:
+    counts = {"none": "20,40,60,80,100,120", "energy": "20,40,60,80,100", "silero": "10,20,30,40,50"}
+    if given.quick:
+        counts = {"energy": "4"}
+    seconds = "1" if given.quick else "5"
+    results: dict[str, list[Row]] = {
+        vad: script("phone", "calls", "--vad", vad, "--counts", some, "--seconds", seconds)
+        for vad, some in counts.items()
+    }
+    names = {
+        "none": "the line itself",
+        "energy": "with turns, by loudness",
+        "silero": "with turns, by Silero",
+    }
+    keys = ("core", "cpu_ms", "late_p50_ms", "late_p99_ms", "jitter_ms", "missing", "heard", "concealed_ms")
+    heads = ("core", "CPU ms/s", "late p50 ms", "p99", "jitter ms", "missing", "heard", "concealed ms/s")
+    table(
+        "Phone: calls that talk at once, both ways, PCMU; until frames are late (p99 20 ms) or missing",
+        ("", *heads),
+        (
+            (f"{row['calls']} calls, {names[vad]}", *(row[key] for key in keys))
+            for vad, rows in results.items()
+            for row in rows
+        ),
+    )
+    return results
+
+
+def _phone_setup(given: argparse.Namespace) -> dict[str, Row]:
+    rows: dict[str, Row] = script("phone", "setup", "--calls", "2" if given.quick else "100")
+    table(
+        "Phone: from the INVITE to its 200",
+        ("accepted", "calls", "p50 ms", "p99 ms", "max ms"),
+        (
+            (name, *(row[key] for key in ("calls", "p50_ms", "p99_ms", "max_ms")))
+            for name, row in rows.items()
+        ),
+    )
+    return rows
+
+
+def _phone_path(given: argparse.Namespace) -> dict[str, Row]:
+    options = ("--calls", "1", "--seconds", "3") if given.quick else ("--calls", "8", "--seconds", "4")
+    rows: dict[str, Row] = script("phone", "path", *options)
+    table(
+        "Phone: what one direction adds to the frame's own 20 ms",
+        ("", "p50 ms", "p95 ms", "min ms", "max ms"),
+        (
+            (name, *(row[key] for key in ("p50_ms", "p95_ms", "min_ms", "max_ms")))
+            for name, row in rows.items()
+        ),
+    )
+    return rows
+
+
+def _twilio(given: argparse.Namespace) -> dict[str, dict[str, Row]]:
+    if not has("picows"):
+        print("\nphone: Twilio streams are left out, their ends need picows")
+        return {}
+    names = [name for name in twilio.VARIANTS if "uvloop" not in name or (has("uvloop") and has("msgspec"))]
+    results: dict[str, dict[str, Row]] = {}
+    for streams in (2,) if given.quick else (10, 20, 30, 40):
+        options = ("--streams", str(streams), "--seconds", "1" if given.quick else "5")
+        rows: dict[str, Row] = {name: script("twilio", "--variant", name, *options) for name in names}
+        bare = rows["bare websockets + json"]
+        for row in rows.values():
+            row["of_bare"] = row["cpu_ms"] / bare["cpu_ms"]
+        keys = ("core", "cpu_ms", "of_bare", "to_caller_p99_ms", "to_model_p99_ms", "to_caller", "to_model")
+        heads = ("core", "CPU ms/s", "of bare", "to caller p99 ms", "to model p99", "arrived", "arrived")
+        table(
+            f"Twilio: {streams} streams that talk at once, both ways, PCMU",
+            ("", *heads),
+            ((name, *(row[key] for key in keys)) for name, row in rows.items()),
+        )
+        results[str(streams)] = rows
+    return results
+
+
 def edge(given: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = script("edge", *_quick(given))
     table("Edge: sizes", ("", "is"), results["sizes"].items())
@@ -297,6 +388,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "holdback": holdback,
     "media": media,
     "webrtc": webrtc,
+    "phone": phone,
     "echo": echo,
     "edge": edge,
 }
