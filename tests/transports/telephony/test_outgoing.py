@@ -499,3 +499,27 @@ def test_every_byte_is_played_once_in_order(pieces: list[tuple[int, bool]], form
     assert outgoing.heard_ms(phone.now) == pytest.approx(format.duration_ms(len(written)))
     if format == PCMU:
         assert bytes(phone.played[: len(written)]) == bytes(written)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.floats(0, 1.5)), min_size=1, max_size=12),
+    st.sampled_from([PCM16, PCMU]),
+)
+@settings(max_examples=100, deadline=None)
+def test_whenever_it_is_interrupted_the_cut_is_a_frame_off_at_most(
+    steps: list[tuple[int, float]], format: AudioFormat
+) -> None:
+    """The provider's own clock says what was heard, and is read at every moment; so do we, by its marks alone."""
+    outgoing, phone = line(format)
+    for frames, seconds in steps:
+        outgoing.write(bytes(format.size_of(20 * frames)))
+        phone.play_until(phone.now + seconds)
+        playing = bool(phone.waiting) * (phone.now - phone.idle_at) * 1000
+        truth = len(phone.played) / 8 + playing
+        told = outgoing.heard_ms(phone.now)
+        assert truth - 20 <= told + 1e-3
+        assert told <= truth + 20 + 1e-3
+    heard = outgoing.heard_ms(phone.now)
+    outgoing.clear(phone.now)
+    phone.send()  # and the marks that come back for that change nothing
+    assert outgoing.heard_ms(phone.now) == heard
