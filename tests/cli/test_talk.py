@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
 import re
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -127,6 +128,19 @@ def say(pulse: PrivatePulse, name: str) -> None:
     pulse.player(rate=16_000).communicate(convert(audio.pcm, audio.format, LINE) + bytes(16_000))
 
 
+@contextlib.contextmanager
+def ears(pulse: PrivatePulse) -> Iterator[IO[bytes]]:
+    """What the loudspeaker plays, until the end: also where a test fails, or its reader would be waited for."""
+    process = pulse.recorder(rate=16_000)
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()  # which lets the reader come to its end first
+
+
 async def heard_in(pcm: bytes, *phrases: str) -> str:
     transcriber = PocketsphinxTranscriber()
     try:
@@ -144,36 +158,34 @@ async def heard_in(pcm: bytes, *phrases: str) -> str:
 
 @on_devices
 async def test_a_spoken_question_is_answered_on_the_loudspeaker(pulse, terminal, tmp_path: Path) -> None:
-    ear = pulse.recorder(rate=16_000)
-    assert ear.stdout is not None
-    listening = asyncio.get_running_loop().run_in_executor(None, ear.stdout.read)  # from now on
-    talk = terminal("--transport", "webrtc", "--no-echo-cancellation", "--record", str(tmp_path / "call"))
-    talk.until("connected   m: mute   space or i: interrupt   q: quit")
-    assert "from 'default' to 'default', over webrtc, to http://127.0.0.1:" in talk.shown
-    say(pulse, "1-weather.wav")
-    talk.until('get_weather(city="Tokyo")')
-    talk.until_said("You", "What is the weather in Tokyo?")
-    talk.until_said("Ava", ANSWER)
-    assert re.search(r"~ heard after \d+ ms: turn detection", talk.shown)
-    assert re.search(r"You      █+░+ +-\d+ dBFS", talk.shown)
-    assert re.search(r"Ava      █+░+ +-\d+ dBFS", talk.shown)
-    assert re.search(r"answer heard after \d+ ms   webrtc: round trip \d+ ms, lost \d+ of \d+", talk.shown)
-    talk.press("m")
-    talk.until("the microphone is muted")
-    talk.until("silent  muted")
-    shown = len(talk.shown)
-    say(pulse, "2-table.wav")
-    talk.press("m")
-    talk.until("the microphone is on")
-    assert "you speak" not in talk.shown[shown:]
-    talk.press("q")
-    assert talk.ended() == 0
-    assert "1 turn, answer heard after" in talk.shown
-    assert (tmp_path / "call" / "report.html").exists()
-    ear.terminate()
+    with ears(pulse) as ear:
+        listening = asyncio.get_running_loop().run_in_executor(None, ear.read)  # from now on
+        talk = terminal("--transport", "webrtc", "--no-echo-cancellation", "--record", str(tmp_path / "call"))
+        talk.until("connected   m: mute   space or i: interrupt   q: quit")
+        assert "from 'default' to 'default', over webrtc, to http://127.0.0.1:" in talk.shown
+        say(pulse, "1-weather.wav")
+        talk.until('get_weather(city="Tokyo")')
+        talk.until_said("You", "What is the weather in Tokyo?")
+        talk.until_said("Ava", ANSWER)
+        assert re.search(r"~ heard after \d+ ms: turn detection", talk.shown)
+        assert re.search(r"You      █+░+ +-\d+ dBFS", talk.shown)
+        assert re.search(r"Ava      █+░+ +-\d+ dBFS", talk.shown)
+        assert re.search(
+            r"answer heard after \d+ ms   webrtc: round trip \d+ ms, lost \d+ of \d+", talk.shown
+        )
+        talk.press("m")
+        talk.until("the microphone is muted")
+        talk.until("silent  muted")
+        shown = len(talk.shown)
+        say(pulse, "2-table.wav")
+        talk.press("m")
+        talk.until("the microphone is on")
+        assert "you speak" not in talk.shown[shown:]
+        talk.press("q")
+        assert talk.ended() == 0
+        assert "1 turn, answer heard after" in talk.shown
+        assert (tmp_path / "call" / "report.html").exists()
     room = await listening
-    ear.wait()
-    ear.stdout.close()
     loud = [at for at in range(0, len(room) - 640, 640) if rms_dbfs(room[at : at + 640]) > -45]
     spoken = room[max(0, loud[0] - 6400) : loud[-1] + 6400]
     assert word_overlap(ANSWER, await heard_in(spoken, ANSWER, "Please tell me the city.")) >= 0.5
