@@ -305,6 +305,23 @@ def test_duplicate_item(bench: Any) -> None:
     assert bench.error(bench.user("x", id="one"))["code"] == "item_create_duplicate_id"
 
 
+def test_the_id_of_a_turn_that_goes_on_is_taken(bench: Any) -> None:
+    """Clients know it since `speech_started`; the item comes with the end of the turn."""
+    bench.detect()
+    started = next(e for e in bench.hear(1.0, 400) if e["type"] == "input_audio_buffer.speech_started")
+    (error,) = bench.user("mine", id=started["item_id"])
+    assert error["error"]["code"] == "item_create_duplicate_id"
+    events = bench.hear(0.0, 600)
+    assert [e["item_id"] for e in events if e["type"].endswith("committed")] == [started["item_id"]]
+
+
+def test_a_number_that_json_could_not_say(bench: Any) -> None:
+    message = '{"type": "session.update", "session": {"type": "realtime", "prompt": {"x": 1e999}}}'
+    (error,) = bench.take(bench.engine.receive_text(message, bench.now))
+    assert error["error"]["code"] == "invalid_json"
+    assert "1e999" in error["error"]["message"]
+
+
 def test_bad_template() -> None:
     with pytest.raises(ClientError, match="Unknown parameter"):
         ServerEngine(ids=lambda p: p, now=0, unix_now=0, template={"type": "realtime", "foo": 1})

@@ -110,6 +110,24 @@ async def test_cancelled_utterance_frees_its_slot(demo_pcm: Callable[[str], byte
     await transcriber.close()
 
 
+async def test_a_listener_that_fails_leaves_the_others_alone(
+    demo_pcm: Callable[[str], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """All sessions share a worker: what one of them makes of a partial text is its own affair."""
+    transcriber = PocketsphinxTranscriber()
+    hints = SpeechHints(phrases=("Tell me a long story.",))
+
+    def fail(_text: str) -> None:
+        raise ZeroDivisionError
+
+    failing = transcriber.start(hints, fail)
+    failing.feed(demo_pcm("4-story.wav"))
+    assert (await recognise(transcriber, demo_pcm("4-story.wav"), hints))[0] == "Tell me a long story."
+    assert (await failing.finish()).text == "Tell me a long story."
+    assert "ZeroDivisionError" in caplog.text
+    await transcriber.close()
+
+
 async def test_crashed_worker_fails_its_utterance_and_is_replaced(demo_pcm: Callable[[str], bytes]) -> None:
     transcriber = PocketsphinxTranscriber()
     hints = SpeechHints(phrases=("Tell me a long story.",))

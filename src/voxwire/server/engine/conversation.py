@@ -66,12 +66,7 @@ class Conversation:
         Raises:
             ClientError: the id is taken, the place is unknown, or the conversation is full.
         """
-        if item.id in self._by_id:
-            raise ClientError(
-                f"Error adding item: an item with id '{item.id}' already exists.",
-                code="item_create_duplicate_id",
-                param="item.id",
-            )
+        self.check_free(item.id)
         self.check_room()
         index = self._place(previous_item_id)
         self._items.insert(index, item)
@@ -79,6 +74,19 @@ class Conversation:
         for sound in item.audio.values():
             self.keep(sound, sound.duration_ms)
         return self._items[index - 1].id if index else None
+
+    def check_free(self, item_id: str, promised: str | None = None) -> None:
+        """Raise `ClientError` if this id is taken.
+
+        Args:
+            promised: an id that clients know already, of an item to come.
+        """
+        if item_id in self._by_id or item_id == promised:
+            raise ClientError(
+                f"Error adding item: an item with id '{item_id}' already exists.",
+                code="item_create_duplicate_id",
+                param="item.id",
+            )
 
     def check_room(self) -> None:
         """Raise `ClientError` if no other item fits."""

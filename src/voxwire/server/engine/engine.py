@@ -187,13 +187,13 @@ class ServerEngine:
         item = server_item(
             event["item"], self._out.new_id("item_"), self._out.new_id("call_"), self._input.buffer.format
         )
+        self.conversation.check_free(item.id, self._input.turn_id)
         self._check_answer(item)
-        answers_mcp = item.wire["type"] == "mcp_approval_response"
         previous = self.conversation.insert(item, event.get("previous_item_id"))
         for kind in ("conversation.item.added", "conversation.item.done"):
             self._out.send(kind, previous_item_id=previous, item=public(item.wire))
         self._input.recognise(item)
-        if answers_mcp:
+        if item.wire["type"] == "mcp_approval_response":
             self._mcp.decided(item.wire)
 
     def _check_answer(self, item: ServerItem) -> None:

@@ -103,6 +103,11 @@ class InputSide:
         """Whether the user is in a turn."""
         return self._turn is not None
 
+    @property
+    def turn_id(self) -> str | None:
+        """The id that the item of this turn will have; None if nobody speaks."""
+        return None if self._turn is None else self._turn.item_id
+
     def awaits(self, item_id: str) -> bool:
         """Whether the text of this item is still to come."""
         hearing = self._hearings.get(item_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import NoReturn
 
 from .errors import ClientError
@@ -29,11 +30,19 @@ def read_message(message: str | bytes, max_bytes: int) -> object:
             code="message_too_large",
         )
     try:
-        found: object = json.loads(message, parse_constant=_no_constant)
+        found: object = json.loads(message, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         problem = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
         raise ClientError(f"The message is not valid JSON: {problem}", code="invalid_json") from None
     return found
+
+
+def _finite(digits: str) -> float:
+    """A number that can be said again: `1e999` would come back as `Infinity`, which is not JSON."""
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

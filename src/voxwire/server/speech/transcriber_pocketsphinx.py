@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from .frames import HEADER, pack_frame, unpack_header
 from .processes import child_environment, kill_and_reap, last_words, pipes
 
 __all__ = ["PocketsphinxTranscriber"]
+
+logger = logging.getLogger("voxwire.server")
 
 _MAX_BUFFERED = 16 << 20
 _CLOSE_TIMEOUT = 2.0
@@ -216,7 +219,10 @@ class _Worker:
         if utterance is None or utterance.result.done():
             return
         if kind == b"P":
-            utterance.on_partial(payload.decode())
+            try:
+                utterance.on_partial(payload.decode())
+            except Exception:  # of one session; the others are on this worker as well
+                logger.exception("the partial text of an utterance could not be taken")
             return
         self.forget(number)
         if kind == b"T":
