@@ -136,6 +136,13 @@ async def test_an_answer_without_end(phone: Any, monkeypatch: pytest.MonkeyPatch
             await calls.hangup("rtc_1")
 
 
+async def test_an_answer_that_cannot_be_unpacked(phone: Any) -> None:
+    phone.refuse("hangup", Response(b"not gzip", 200, {"Content-Encoding": "gzip"}))
+    async with phone.control() as calls:
+        with pytest.raises(ConnectError, match="DecodingError"):
+            await calls.hangup("rtc_1")
+
+
 async def test_no_answer(phone: Any) -> None:
     phone.delay = asyncio.Event()
     async with phone.control(timeout=0.1) as calls:

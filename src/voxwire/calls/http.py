@@ -96,7 +96,7 @@ class Http:
                 await response.aclose()
         except httpx.TimeoutException as error:
             raise ConnectTimeout(self._unanswered(what, error)) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # broken compression, too
             raise ConnectError(self._unanswered(what, error)) from error
         if response.is_success:
             return body, response.headers

@@ -198,6 +198,25 @@ async def test_what_the_call_says_of_itself(bench: Any, phone: Any) -> None:
     assert started == [call]
 
 
+@pytest.mark.parametrize(
+    "timestamp",
+    [10**400, -1, "9" * 400, 1.5, [1]],
+    ids=["huge", "negative", "many digits", "fraction", "list"],
+)
+async def test_a_timestamp_that_is_none(bench: Any, timestamp: Any) -> None:
+    """The audio is heard all the same, and the call goes on."""
+    phone, transport, service = await bench.call()
+    ends = log_of(transport, "stop")
+    media = {"track": "inbound", "payload": base64.b64encode(bytes(160)).decode()}
+    phone.media(bytes(160), 20)
+    phone.post({"event": "media", "media": {**media, "timestamp": timestamp}})
+    phone.media(bytes(160), 60)
+    heard = b""
+    while len(heard) < 3 * 160:
+        heard += await appended(service)
+    assert (heard, ends) == (bytes(480), [])
+
+
 async def test_a_start_that_does_not_come(bench: Any, phone: Any) -> None:
     transport = bench.transport(phone)
     with pytest.raises(ConnectTimeout, match=r"within 0\.05 s"):

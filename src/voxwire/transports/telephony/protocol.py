@@ -189,7 +189,7 @@ def whole(value: object) -> int | None:
     """A count of ms, which some send as a number and most as its digits."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15 else None
 
 
 def texts(value: object) -> dict[str, str]:
