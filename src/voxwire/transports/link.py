@@ -8,7 +8,7 @@ from typing import Any
 
 from ..carriers.base import Carrier, CarrierClosed
 
-__all__ = ["Link"]
+__all__ = ["Link", "being_cancelled", "how_it_ended"]
 
 FINISH_TIMEOUT = 1.0
 """Seconds to wait for what runs on a connection to take note of its end."""
@@ -104,3 +104,16 @@ class Link:
         self._held.discard(id(who))
         if not self._held and not self._cut:
             self.carrier.resume_reading()
+
+
+def being_cancelled() -> bool:
+    """Whether it is the current task that was cancelled, and not only what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def how_it_ended(how: CarrierClosed | None) -> str:
+    """The end of a connection in words."""
+    if how is None:
+        return "the connection was closed before it was ready"
+    return f"the connection ended with code {how.code}" + (f": {how.reason}" if how.reason else "")

@@ -27,7 +27,7 @@ from ..protocol.transport_events import (
 )
 from ..protocol.usage import Usage
 from .base import ApiKey, ConfigLike, MessageLike
-from .link import Link
+from .link import Link, being_cancelled, how_it_ended
 from .shell import EngineShell
 
 __all__ = ["OpenAIRealtimeBase"]
@@ -156,6 +156,11 @@ class OpenAIRealtimeBase(EngineShell):
     ) -> None:
         """Connect, and return once the configuration is in force.
 
+        Args:
+            api_key, model, url: instead of those given to the constructor.
+            call_id: attach to this call of the service instead of starting a session.
+            initial_session_config: sent first; audio flows only after the service took it over.
+
         Raises:
             UserError: if it is connected or connecting already, or a setting is wrong.
             AuthenticationError, ProviderError: the service refused.
@@ -178,7 +183,7 @@ class OpenAIRealtimeBase(EngineShell):
         except asyncio.CancelledError:
             if self._engine.epoch == epoch:
                 self._end(None)  # cancelled before it had begun
-            if _being_cancelled():
+            if being_cancelled():
                 raise
             raise ConnectError("the connection was closed before it was ready") from None
         finally:
@@ -201,7 +206,7 @@ class OpenAIRealtimeBase(EngineShell):
                 logger.warning("%s", warning)
             await self._start_audio(link)
             if link is not self._link:
-                raise ConnectError(_ended(link.how))
+                raise ConnectError(how_it_ended(link.how))
         except BaseException as error:
             if self._engine.epoch == epoch:
                 # A listener of "disconnected" may connect again at once.
@@ -212,6 +217,10 @@ class OpenAIRealtimeBase(EngineShell):
                 await asyncio.shield(link.carrier.close())
                 await link.finish()
             raise
+        self._connected_to(model, url)
+
+    def _connected_to(self, model: str, url: str | None) -> None:  # noqa: ARG002 - for those with addresses
+        """Remember what `connect` was given, now that it has worked."""
         self.model = model
 
     def _new_link(self) -> Link:
@@ -271,11 +280,11 @@ class OpenAIRealtimeBase(EngineShell):
 
     def _closed(self, link: Link, how: CarrierClosed) -> None:
         if not link.ready.done():
-            link.ready.set_exception(ConnectError(f"{_ended(how)}, before the session was ready"))
+            link.ready.set_exception(ConnectError(f"{how_it_ended(how)}, before the session was ready"))
             return  # connect() cleans up
         lost = None
         if not how.clean or how.code not in (1000, None):
-            lost = ConnectionLost(_ended(how), code=how.code, reason=how.reason)
+            lost = ConnectionLost(how_it_ended(how), code=how.code, reason=how.reason)
         self._end(link, how, lost)
 
     # -- what the user asks for -----------------------------------------------------------------
@@ -376,12 +385,6 @@ class OpenAIRealtimeBase(EngineShell):
         await self._do(self._engine.send_mcp_response(request, approved, reason))
 
 
-def _ended(how: CarrierClosed | None) -> str:
-    if how is None:
-        return "the connection was closed before it was ready"
-    return f"the connection ended with code {how.code}" + (f": {how.reason}" if how.reason else "")
-
-
 async def _resolve(api_key: ApiKey | None) -> str | None:
     if api_key is None or isinstance(api_key, str):
         return api_key
@@ -391,8 +394,3 @@ async def _resolve(api_key: ApiKey | None) -> str | None:
     if not key:
         raise UserError("the api_key function gave an empty key")
     return str(key)
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

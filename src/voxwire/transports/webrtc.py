@@ -23,7 +23,7 @@ from ..rtc.ice import ice_servers as read_ice_servers
 from .base import ApiKey, ConfigLike
 from .default_audio import DEFAULT, DefaultAudio, EchoCancellation, Given, open_default_audio
 from .endpoint import calls_endpoint, calls_url, is_loopback
-from .link import Link
+from .link import Link, being_cancelled
 from .media import MediaTransport
 from .page import PageDevices, check_page_key, page_devices
 
@@ -191,7 +191,7 @@ class OpenAIRealtimeWebRTC(MediaTransport):
         try:
             await asyncio.shield(attempt.task)
         except asyncio.CancelledError:
-            if not _being_cancelled():
+            if not being_cancelled():
                 raise ConnectError("the connection was closed before it was ready") from None
             if attempt.waiting == 1:
                 attempt.task.cancel()
@@ -346,8 +346,3 @@ def _one_of(name: str, value: Any, other_name: str, other: Any) -> Any:
     if value is not DEFAULT:
         raise UserError(f"{name} and {other_name} are two names for the same thing; pass one of them")
     return other
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from ..audio.base import AudioSink, AudioSource
 from ..carriers.base import Carrier, CarrierFactory, CarrierRequest
@@ -14,7 +13,7 @@ from ..protocol import wire
 from ..protocol.codec import Codec
 from ..protocol.config import DEFAULT_MODEL
 from ..protocol.engine import EngineOptions
-from .base import ApiKey, ConfigLike
+from .base import ApiKey
 from .endpoint import endpoint
 from .openai import OpenAIRealtimeBase
 from .page import check_page_key
@@ -119,23 +118,7 @@ class OpenAIRealtimeWebSocket(OpenAIRealtimeBase):
             max_message_bytes=self._max_bytes,
         )
 
-    async def connect(
-        self,
-        *,
-        api_key: ApiKey | None = None,
-        model: str | None = None,
-        url: str | None = None,
-        call_id: str | None = None,
-        initial_session_config: ConfigLike | None = None,
-    ) -> None:
-        """Connect, and return once the configuration is in force; see the base class for errors.
-
-        Args:
-            api_key, model, url: instead of those given to the constructor.
-            call_id: attach to this call of the service instead of starting a session.
-            initial_session_config: sent first; audio flows only after the service took it over.
-        """
-        arguments: dict[str, Any] = {"api_key": api_key, "model": model, "url": url, "call_id": call_id}
-        await super().connect(**arguments, initial_session_config=initial_session_config)
+    def _connected_to(self, model: str, url: str | None) -> None:
+        super()._connected_to(model, url)
         if url is not None:
             self.url = url
