@@ -101,7 +101,9 @@ def create_app(calls: Calls, secret: str, office: str) -> WebhookApp:
         session.on("audio_stopped", lambda event: tell(call, "cut off" if event.interrupted else "heard"))
         session.on(
             "connection_change",
-            lambda event: event.status == "disconnected" and tell(call, f"over: {event.reason}"),
+            lambda event: (
+                event.status == "disconnected" and tell(call, f"over: {event.reason or event.error}")
+            ),
         )
 
     return webhook_app(receptionist, secret=secret)

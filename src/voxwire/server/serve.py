@@ -180,6 +180,7 @@ async def _end(server: uvicorn.Server, task: asyncio.Task[None], service: Realti
 def _make_server(app: Any, options: ServerOptions) -> uvicorn.Server:
     try:
         import uvicorn
+        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
     except ImportError as exc:
         raise MissingExtraError("The embedded server", "server", "uvicorn") from exc
 
@@ -188,9 +189,16 @@ def _make_server(app: Any, options: ServerOptions) -> uvicorn.Server:
         def capture_signals(self) -> Generator[None, None, None]:
             yield  # signals belong to the application
 
+    class Refusing(WebSocketsSansIOProtocol):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            # uvicorn 0.54 logs an error for every handshake that was answered with another status than 101, as if
+            # it had not been answered at all.
+            self.handshake_complete = self.handshake_complete or self.close_sent
+
     config = uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        ws=Refusing,
         # The engine refuses what is longer than the limit; twice as much is not read at all.
         ws_max_size=2 * options.limits.message_bytes,
         ws_per_message_deflate=False,
