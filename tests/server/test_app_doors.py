@@ -60,7 +60,9 @@ async def test_right_keys(kit: dict[str, Any], options: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-async def test_wrong_keys_see_401_before_the_handshake(kit: dict[str, Any], options: dict[str, Any]) -> None:
+async def test_wrong_keys_see_401_before_the_handshake(
+    kit: dict[str, Any], options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     async with EmbeddedServer(api_keys=KEYS, **kit) as server:
         response = await refused(f"{server.url}?model=m", **options)
         assert response.status_code == 401
@@ -72,11 +74,84 @@ async def test_wrong_keys_see_401_before_the_handshake(kit: dict[str, Any], opti
         )
         assert "sk-" not in error["message"]
         assert server.service.sessions == 0
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_open_server_takes_any_key(kit: dict[str, Any]) -> None:
     async with EmbeddedServer(**kit) as server, websockets.connect(f"{server.url}?model=m") as socket:
         assert "session.created" in str(await socket.recv())
+
+
+@pytest.mark.parametrize(
+    ("origin", "options", "status"),
+    [
+        ("https://evil.example", {}, 403),
+        ("null", {}, 403),
+        ("https://localhost.evil.example", {}, 403),
+        ("http://localhost:3000", {}, 101),
+        ("http://127.0.0.1:8000", {}, 101),
+        ("https://good.example", {"cors_origins": ["https://good.example"]}, 101),
+        ("https://evil.example", {"cors_origins": ["https://good.example"]}, 403),
+        ("http://localhost:3000", {"cors_origins": ["https://good.example"]}, 403),
+        ("https://any.example", {"cors_origins": ["*"]}, 101),
+        ("https://any.example", {"api_keys": KEYS}, 101),  # its key says that it may
+    ],
+)
+async def test_pages_of_strangers(
+    kit: dict[str, Any], origin: str, options: dict[str, Any], status: int
+) -> None:
+    """A browser sends a page's WebSocket and its forms anywhere (RFC 6455 section 10.2)."""
+    headers = {"Origin": origin, "Authorization": f"Bearer {KEYS[0]}"}
+    async with EmbeddedServer(**kit, **options) as server:
+        url = f"{server.url}?model=m"
+        async with httpx.AsyncClient() as http:
+            posted = await http.post(
+                f"{server.http_url}/realtime/client_secrets", headers=headers, content="{}"
+            )
+        assert posted.status_code == (200 if status == 101 else status)
+        if status == 101:
+            async with websockets.connect(url, additional_headers=headers) as socket:
+                assert "session.created" in str(await socket.recv())
+            return
+        response = await refused(url, additional_headers=headers)
+        assert (response.status_code, body(response)["code"]) == (status, "origin_not_allowed")
+        assert (await refused(f"{url}&call_id=rtc_1", additional_headers=headers)).status_code == status
+        assert server.service.sessions == 0
+
+
+async def test_a_page_of_the_server_s_own_host_and_one_with_a_client_secret(kit: dict[str, Any]) -> None:
+    async with EmbeddedServer(**kit) as server:
+        own = {"Origin": f"http://box.example:{server.port}", "Host": f"box.example:{server.port}"}
+        async with httpx.AsyncClient() as http:
+            made = await http.post(f"{server.http_url}/realtime/client_secrets", headers=own, content="{}")
+        assert made.status_code == 200
+        secret = made.json()["value"]
+        for options in (
+            {
+                "origin": "https://page.example",
+                "subprotocols": ["realtime", f"openai-insecure-api-key.{secret}"],
+            },
+            {"origin": f"http://127.0.0.1:{server.port}"},
+        ):
+            async with websockets.connect(f"{server.url}?model=m", **options) as socket:  # type: ignore[arg-type]
+                assert "session.created" in str(await socket.recv())
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_request(
+    kit: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is no failure of the server's."""
+    async with EmbeddedServer(**kit) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{")
+        await writer.drain()
+        await asyncio.sleep(0)
+        writer.close()
+        await writer.wait_closed()
+        async with httpx.AsyncClient() as http:
+            for _ in range(20):
+                assert (await http.get(server.http_url.removesuffix("/v1") + "/health")).status_code == 200
+    assert "a request failed" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..errors import MissingExtraError
 from .auth import SUBPROTOCOL, Refusal, find_key, refusal_body
@@ -113,6 +115,30 @@ def _cors(origins: Sequence[str] | None) -> Middleware:
     )
 
 
+def _check_origin(service: RealtimeService, headers: Mapping[str, str]) -> None:
+    """Keep strangers' web pages out of a server that asks for no key.
+
+    A browser connects a WebSocket, and posts a form, wherever a page wants it to; CORS keeps the page only from reading
+    an answer over HTTP (RFC 6455 section 10.2). So a page that somebody looks at could use the server of their machine.
+
+    Raises:
+        Refusal: 403, the request comes from such a page.
+    """
+    origin, allowed = headers.get("origin"), service.options.cors_origins
+    if origin is None or service.options.api_keys:
+        return
+    if allowed is None and re.fullmatch(_LOOPBACK_ORIGIN, origin):
+        return
+    if origin in (allowed or ()) or "*" in (allowed or ()) or urlsplit(origin).netloc == headers.get("host"):
+        return
+    raise Refusal(
+        403,
+        f"Pages of '{origin[:100]}' may not use this server, which asks for no key: start it with "
+        "'--cors-origin' (cors_origins) and their origin, or with a key.",
+        code="origin_not_allowed",
+    )
+
+
 def service_of(app: Starlette) -> RealtimeService:
     """The service behind an application made by `create_app`."""
     service: RealtimeService = app.state.voxwire
@@ -131,9 +157,14 @@ _Endpoint = Callable[[RealtimeService, "Request"], Awaitable["Response"]]
 
 
 def _endpoint(service: RealtimeService, handle: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    from starlette.requests import ClientDisconnect
+
     async def endpoint(request: Request) -> Response:
         try:
+            _check_origin(service, request.headers)
             return await handle(service, request)
+        except ClientDisconnect:
+            return _json(400, {})  # nobody is there to read it
         except Refusal as exc:
             return _json(exc.status, refusal_body(exc))
         except ClientError as exc:
@@ -204,7 +235,8 @@ async def _realtime(service: RealtimeService, websocket: WebSocket) -> None:
 async def _sideband(service: RealtimeService, websocket: WebSocket) -> None:
     """Another client of a call that exists."""
     try:
-        service.keys.check(_key_of(websocket), time.time())
+        if service.keys.check(_key_of(websocket), time.time()) is None:
+            _check_origin(service, websocket.headers)
         call = service.calls.find(websocket.query_params["call_id"])
         call.check_attach()
     except ClientError as exc:
@@ -228,6 +260,8 @@ async def _accept(websocket: WebSocket) -> None:
 
 def _admit(service: RealtimeService, websocket: WebSocket) -> ServerEngine:
     template = service.keys.check(_key_of(websocket), time.time())
+    if template is None:  # who has a client secret was let in by somebody
+        _check_origin(service, websocket.headers)
     query = websocket.query_params
     intent = query.get("intent", "conversation")
     if intent not in ("conversation", "transcription"):

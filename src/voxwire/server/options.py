@@ -49,7 +49,8 @@ class ServerOptions:
         mcp_servers: URLs of MCP servers that sessions may name as hosted tools; no others are contacted.
             Needs the extra `mcp`.
         cors_origins: web pages (`https://example.com`) that may open calls and use the other HTTP endpoints;
-            "*" is every page. None lets in pages that come from this machine.
+            "*" is every page. None lets in pages that come from this machine. Without `api_keys`, others
+            cannot open a WebSocket either.
         ice_servers: STUN and TURN servers for calls: URLs, `IceServer`s, or mappings as browsers take
             them. A server that callers reach directly needs none.
         public_address: offered to callers in place of the local address (NAT with a one-to-one mapping).
