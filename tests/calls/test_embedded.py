@@ -9,7 +9,9 @@ import pytest
 
 from voxwire import (
     OpenAIRealtimeSideband,
+    OpenAIRealtimeSIP,
     OpenAIRealtimeWebRTC,
+    OutputGuardrail,
     RealtimeAgent,
     RealtimeSession,
     end_call,
@@ -18,6 +20,8 @@ from voxwire import (
 from voxwire.calls import Calls
 from voxwire.errors import ProviderError
 from voxwire.server import EmbeddedServer
+from voxwire.server.sip.phone import SipPhone
+from voxwire.server.speech.responder_script import ScriptResponder
 
 pytestmark = pytest.mark.needs_module("aiortc")
 
@@ -88,3 +92,47 @@ async def test_a_sideband_has_the_tools_and_ends_the_call() -> None:
         with pytest.raises(ProviderError) as caught:
             await session.connect(call_id="rtc_unknown")
         assert caught.value.status == 404
+
+
+async def test_a_guardrail_silences_a_phone_call_whose_audio_is_elsewhere() -> None:
+    secret = "The secret is butter, " + "and more butter, " * 10
+    script = ScriptResponder(
+        text=f"turns: [{{say: '{secret}'}}]\notherwise: {{say: Let us talk of bread.}}\n"
+    )
+    guardrail = OutputGuardrail("No recipes", lambda text, _context: "secret" in text)
+    async with (
+        EmbeddedServer(
+            sip="127.0.0.1:0",
+            api_keys=[KEY],
+            synthesizer="tone",
+            transcriber="none",
+            vad="energy",
+            responder=script,
+        ) as server,
+        SipPhone() as phone,
+    ):
+        call = await phone.call(f"sip:ava@{server.sip_address}")
+        (call_id,) = server.service.calls._calls
+        agent = RealtimeAgent("Ava", instructions="You are Ava.")
+        session = RealtimeSession(
+            agent, transport=OpenAIRealtimeSIP(url=server.url, api_key=KEY), output_guardrails=[guardrail]
+        )
+        events = session.events("guardrail_tripped", "audio_interrupted", "agent_end")
+        wire: list[str] = []
+        session.transport.on("*", lambda event: wire.append(event["type"]))
+        await session.connect(call_id=call_id)
+        await session.send_message("How do you do it?")
+        seen: list[str] = []
+        async with asyncio.timeout(20):
+            async for event in events:
+                seen.append(event.name)
+                if event.name == "agent_end" and "bread" in event.text:
+                    break
+        assert set(seen[:2]) == {"guardrail_tripped", "audio_interrupted"}
+        starts = [n for n, kind in enumerate(wire) if kind == "output_audio_buffer.started"]
+        cleared, cut = (
+            wire.index(kind) for kind in ("output_audio_buffer.cleared", "conversation.item.truncated")
+        )
+        assert starts[0] < cleared < cut < starts[1], "silent before anything else is said"
+        await session.close()
+        assert not call.ended
