@@ -138,6 +138,12 @@ async def test_a_server_that_hangs_up_is_a_connect_error(server):
         await post_offer()(ask(server.url), OFFER)
 
 
+async def test_broken_compression_is_a_connect_error(server):
+    server.reply = answer(201, b"no gzip", **{"Content-Encoding": "gzip"})
+    with pytest.raises(ConnectError, match="cannot connect"):
+        await post_offer()(ask(server.url), OFFER)
+
+
 async def test_a_closed_port_is_a_connect_error_with_the_systems_words():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -81,3 +81,22 @@ def test_azure() -> None:
     assert headers(dated, key="eyJ0") == {"Authorization": "Bearer eyJ0"}
     with pytest.raises(UserError, match="https://"):
         azure_url("x.openai.azure.com", "dep")
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-secret\n", "sk-secret\r\nX-Admin: yes", "sk-sécret", "sk-\x00secret", "“sk-secret”"]
+)
+def test_a_key_that_is_none_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(UserError, match="the API key has") as refused:
+        headers("ws://host/v1/realtime", key=key)
+    assert "secret" not in str(refused.value)
+    assert "sécret" not in str(refused.value)
+    with pytest.raises(UserError, match="the header Authorization has") as refused:
+        headers("ws://host/v1/realtime", headers={"Authorization": key})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["X Y", "X:", "", "X\r\nY"])
+def test_a_header_without_a_proper_name(name: str) -> None:
+    with pytest.raises(UserError, match="name of a header"):
+        headers("ws://host/v1/realtime", headers={name: "1"})

@@ -67,7 +67,7 @@ def post_offer(client_settings: Mapping[str, Any] | None = None) -> Signalling:
             raise timed_out(where, request.open_timeout) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ConfigError(f"the offer cannot be posted: {error}") from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # broken compression, too
             raise unreachable(where, _cause(error)) from error
         if not 200 <= status < 300:
             location = headers.get("Location") if 300 <= status < 400 else None
