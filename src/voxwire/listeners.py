@@ -117,6 +117,8 @@ class EventStream(AsyncIterator[Any]):
     To stop early, leave the loop and let go of it, or call `close()`.
     """
 
+    __slots__ = ("__weakref__", "_detach", "_mailbox")
+
     def __init__(self, mailbox: _Mailbox, detach: Callable[[], None]) -> None:
         self._mailbox = mailbox
         self._detach = detach
@@ -200,6 +202,8 @@ class Listeners:
         named: what somebody listens to by name; a stream that takes everything is not counted. It is there to
             be asked for every message, which `has` is too slow for.
     """
+
+    __slots__ = ("_flow", "_on_error", "_stray", "_streams", "_table", "named")
 
     def __init__(
         self, *, flow: Flow | None = None, on_error: Callable[[Exception], None] | None = None

@@ -85,6 +85,16 @@ class Playback:
         discarded: responses whose late audio must be dropped.
     """
 
+    __slots__ = (
+        "_end_ms",
+        "_model",
+        "_parts",
+        "_queue",
+        "_reported",
+        "discarded",
+        "state",
+    )
+
     def __init__(self) -> None:
         self.state = PLAYBACK.initial
         self._parts: dict[tuple[str, int], Part] = {}

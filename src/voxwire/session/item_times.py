@@ -34,6 +34,19 @@ class ItemClock:
     says that it fell silent. The user's speech ends when the service says so, and is as long as it says.
     """
 
+    __slots__ = (
+        "_attached",
+        "_began",
+        "_format",
+        "_item_begin",
+        "_item_bytes",
+        "_item_id",
+        "_queue_end",
+        "_speech_start_ms",
+        "_times",
+        "_transport",
+    )
+
     def __init__(self, transport: RealtimeTransportLayer) -> None:
         self._transport = transport
         self._times: OrderedDict[str, ItemTimes] = OrderedDict()

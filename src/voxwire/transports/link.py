@@ -21,6 +21,19 @@ class Link:
         on_message, on_closed: the transport's methods, called with this link first.
     """
 
+    __slots__ = (
+        "_cut",
+        "_held",
+        "_later",
+        "_on_closed",
+        "_on_message",
+        "_tasks",
+        "carrier",
+        "how",
+        "now",
+        "ready",
+    )
+
     def __init__(
         self,
         carrier: Carrier,
