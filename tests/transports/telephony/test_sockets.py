@@ -111,6 +111,35 @@ async def test_functions() -> None:
     assert phone_socket(socket) is socket
 
 
+async def test_functions_of_an_asgi_application() -> None:
+    asgi = Asgi()
+    for message in ({"text": "a"}, {"bytes": b"b"}, {"text": None, "bytes": b"c"}):
+        asgi.inbox.put_nowait({"type": "websocket.receive", **message})
+    asgi.inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
+    socket = phone_socket((asgi.receive, asgi.send))
+    assert [await socket.receive_message() for _ in range(4)] == ["a", b"b", b"c", None]
+    await socket.send_message("x")
+    await socket.send_message(b"y")
+    await socket.close_socket()
+    await socket.close_socket()
+    assert asgi.sent == [
+        {"type": "websocket.accept"},
+        {"type": "websocket.send", "text": "x"},
+        {"type": "websocket.send", "bytes": b"y"},
+        {"type": "websocket.close", "code": 1000},
+    ]
+
+    async def broken(_message: Any) -> None:
+        raise RuntimeError("closed already")
+
+    asgi = Asgi()
+    asgi.inbox.get_nowait()
+    asgi.inbox.put_nowait({"type": "websocket.disconnect"})
+    gone = phone_socket((asgi.receive, broken))
+    assert await gone.receive_message() is None
+    await gone.close_socket()
+
+
 @pytest.mark.parametrize("thing", [None, 3, "socket", object(), (), (1, 2), (print,), [print, print]])
 def test_what_is_no_socket(thing: Any) -> None:
     with pytest.raises(UserError, match="no WebSocket that is known"):

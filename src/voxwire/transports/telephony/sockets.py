@@ -1,4 +1,4 @@
-"""The phone's WebSocket, whoever accepted it: Starlette and FastAPI, `websockets`, or two functions.
+"""The phone's WebSocket, whoever accepted it: Starlette and FastAPI, `websockets`, a bare ASGI application, or two functions.
 
 Told apart by shape, so that none of these libraries is needed, or imported, to use another.
 """
@@ -6,7 +6,7 @@ Told apart by shape, so that none of these libraries is needed, or imported, to 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from ...errors import UserError
@@ -39,7 +39,8 @@ SocketLike: TypeAlias = (
     | Any
 )
 """A Starlette or FastAPI `WebSocket`, a server connection of `websockets`, `(receive, send)` or `(receive, send, close)`
-coroutine functions (`receive` gives None, or raises, at the end), or a `PhoneSocket`."""
+coroutine functions (`receive` gives None, or raises, at the end; or they are those of an ASGI application), or a
+`PhoneSocket`."""
 
 
 def phone_socket(socket: SocketLike) -> PhoneSocket:
@@ -66,24 +67,51 @@ def phone_socket(socket: SocketLike) -> PhoneSocket:
 
 
 class _Functions:
-    """A pair of coroutine functions, or three."""
+    """A pair of coroutine functions, or three. Those of an ASGI application are known by the messages they give."""
 
     def __init__(
         self, receive: ReceiveFunction, send: SendFunction, close: CloseFunction | None = None
     ) -> None:
-        self._receive = receive
-        self._send = send
+        self._receive: Callable[[], Awaitable[Any]] = receive
+        self._send: Callable[[Any], Awaitable[Any]] = send
         self._close = close
+        self._asgi = False
+        self._closed = False
 
     async def receive_message(self) -> str | bytes | None:
-        return await self._receive()
+        while True:
+            message = await self._receive()
+            if not isinstance(message, Mapping):
+                return cast("str | bytes | None", message)
+            self._asgi = True
+            event = cast("Mapping[str, Any]", message)
+            if event["type"] == "websocket.connect":
+                await self._send({"type": "websocket.accept"})
+            elif event["type"] == "websocket.disconnect":
+                return None
+            else:
+                return _content(event)
 
     async def send_message(self, data: str | bytes, /) -> None:
-        await self._send(data)
+        if self._asgi:
+            key = "text" if isinstance(data, str) else "bytes"
+            await self._send({"type": "websocket.send", key: data})
+        else:
+            await self._send(data)
 
     async def close_socket(self) -> None:
         if self._close is not None:
             await self._close()
+        elif self._asgi and not self._closed:
+            self._closed = True
+            with contextlib.suppress(Exception):  # as in _Asgi
+                await self._send({"type": "websocket.close", "code": 1000})
+
+
+def _content(event: Mapping[str, Any]) -> str | bytes:
+    """Of a `websocket.receive` (ASGI specification, "WebSocket": one of the two may be missing, or None)."""
+    text: str | None = event.get("text")
+    return text if text is not None else event.get("bytes") or b""
 
 
 class _Asgi:
@@ -104,8 +132,7 @@ class _Asgi:
             if message["type"] == "websocket.disconnect":
                 return None
             if message["type"] == "websocket.receive":
-                text = message.get("text")
-                return text if text is not None else message.get("bytes") or b""
+                return _content(message)
 
     async def send_message(self, data: str | bytes, /) -> None:
         await (self._socket.send_text(data) if isinstance(data, str) else self._socket.send_bytes(data))
