@@ -260,7 +260,7 @@ async def test_accepting(lab: Any, kit: dict[str, Any], hook: Hook) -> None:
         call = await dialling
         async with lab.connect(server, f"call_id={call_id}") as side:
             assert (await side.next())["session"]["instructions"] == "be brief"
-            for target in ("http://x", "sip:a b@h", "tel:<1>", "sip:x>\r\nX: y"):
+            for target in ("http://x", "sip:a b@h", "tel:<1>", "sip:x>\r\nX: y", "sip:a\0b@h"):
                 assert (await post(server, call_id, "refer", target_uri=target))[1] == "invalid_target"
             # Our phone declines to be transferred: the call goes on.
             assert await post(server, call_id, "refer", target_uri="tel:+15550100") == (200, "")
