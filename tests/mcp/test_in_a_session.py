@@ -217,6 +217,15 @@ async def test_a_connect_that_is_cancelled_leaves_nothing_open(http_mcp: Any) ->
     assert not quick.connected
 
 
+async def test_a_connect_that_fails_leaves_nothing_open(http_mcp: Any) -> None:
+    server = McpHttpServer(http_mcp.url)
+    made = Talk(RealtimeAgent("A", mcp_servers=[server]))
+    made.transport.fail_next_call("connect", ConnectError("no line"))
+    with pytest.raises(ConnectError, match="no line"):
+        await made.session.connect()
+    assert not server.connected
+
+
 async def test_computing_a_configuration_leaves_nothing_open(http_mcp: Any) -> None:
     server = McpHttpServer(http_mcp.url, tools=["add"])
     agent = RealtimeAgent("A", mcp_servers=[server])

@@ -253,3 +253,33 @@ async def test_times_of_items(monkeypatch: pytest.MonkeyPatch) -> None:
     transport.emit(UserSpeechStarted("u9", 500))
     assert "u9" not in clock.times
     await transport.close()
+
+
+async def test_where_the_history_cannot_be_sent_the_connection_is_closed() -> None:
+    transport = ScriptedRealtimeTransport()
+    session = RealtimeSession(RealtimeAgent("Ava"), transport=transport, history=SAVED)
+    transport.fail_next_call("reset_history", UserError("not like this"))
+    with pytest.raises(UserError, match="not like this"):
+        await session.connect()
+    assert transport.status == "disconnected"
+    assert await session.wait_closed() is not None
+    await session.connect()  # once more
+    await session.close()
+
+
+async def test_a_connect_that_is_cancelled_while_it_sends_the_history_closes_the_connection() -> None:
+    sending = asyncio.Event()
+
+    class Slow(ScriptedRealtimeTransport):
+        async def reset_history(self, old: Any, new: Any) -> None:
+            sending.set()
+            await asyncio.Event().wait()
+
+    transport = Slow()
+    session = RealtimeSession(RealtimeAgent("Ava"), transport=transport, history=SAVED)
+    connecting = asyncio.create_task(session.connect())
+    await sending.wait()
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert transport.status == "disconnected"

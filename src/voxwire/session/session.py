@@ -244,6 +244,11 @@ class RealtimeSession(AgentSession):
         except BaseException:
             if epoch == self._epoch:
                 self._end()
+                if self._transport.status != "disconnected":
+                    await (
+                        self._transport.close()
+                    )  # it failed, or was cancelled, behind the transport's own part
+            await self._local_mcp.wait_stopped()
             raise
         finally:
             if self._attempt == epoch:
