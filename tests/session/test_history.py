@@ -220,7 +220,7 @@ async def test_times_of_items(monkeypatch: pytest.MonkeyPatch) -> None:
     transport = ScriptedRealtimeTransport()
     clock = item_times.ItemClock(transport)
     now = [0.0]
-    monkeypatch.setattr(clock, "_now", lambda: now[0])
+    monkeypatch.setattr(item_times.ItemClock, "_now", lambda _self: now[0])
     clock.attach()
     clock.attach()
     await transport.connect()
