@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
-from ...media.ticker import Ticker
+from ...media.ticker import TICK, Ticker
 from ...protocol.formats import PCM16
 from .audio import SipAudio
 from .latch import Address
@@ -20,6 +21,8 @@ __all__ = ["SipMedia"]
 
 _LOOK_EVERY = 10
 """Ticks between looks at what does not have to be seen at once."""
+_MOST_AT_ONCE = 10
+_DATAGRAM_BYTES = 2048
 
 
 class SipMedia:
@@ -179,12 +182,24 @@ class SipMedia:
         packet = audio.tick(due)  # first, so that listening does not delay it
         if packet is not None:
             self._send(0, *packet)
+        if self._loop.time() - due > TICK:
+            self._read_all()
         pcm = audio.pull(due)
         if pcm is not None and self._hear is not None:
             self._hear(pcm)
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
             self._look_around(audio, self._loop.time())
+
+    def _read_all(self) -> None:
+        """Take what waits in the socket.
+
+        A loop that is behind makes up for several ticks, and then reads one packet. What it has not read would be
+        concealed, which takes longer than to decode it, so that it would stay behind for good.
+        """
+        with contextlib.suppress(OSError):  # there is no more
+            for _ in range(_MOST_AT_ONCE):
+                self._rtp_came(*self._sockets[0].recvfrom(_DATAGRAM_BYTES))
 
     def _look_around(self, audio: SipAudio, now: float) -> None:
         report = audio.report(now)
