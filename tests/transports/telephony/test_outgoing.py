@@ -523,3 +523,17 @@ def test_whenever_it_is_interrupted_the_cut_is_a_frame_off_at_most(
     outgoing.clear(phone.now)
     phone.send()  # and the marks that come back for that change nothing
     assert outgoing.heard_ms(phone.now) == heard
+
+
+def test_live_audio_needs_no_timer() -> None:
+    outgoing, phone = line(PCMU)
+    for _ in range(3):
+        outgoing.write(bytes(160))
+        phone.send()
+        assert outgoing.wake_at() is None
+        phone.now += 0.02
+    outgoing.write(bytes(360))
+    phone.send()
+    assert outgoing.wake_at() == pytest.approx(phone.now, abs=0.021), (
+        "the rest waits for more, or for its time"
+    )

@@ -246,7 +246,8 @@ class OutgoingAudio:
 
     def wake_at(self) -> float | None:
         """When `next` may have something again without any news, s; None if it depends on news."""
-        if not self._started or self._base_ms >= self._written_ms:
+        # Live audio is all sent when it comes: then there is nothing to wait for.
+        if not self._started or self._sent_ms >= self._written_ms - EARLY_MS:
             return None
         idle_at = self._model.idle_at()
         if idle_at is None:
