@@ -289,7 +289,7 @@ def phone(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _phone_calls(given: argparse.Namespace) -> dict[str, list[Row]]:
-    counts = {"none": "20,40,60,80,100,120", "energy": "20,40,60,80,100", "silero": "10,20,30,40,50"}
+    counts = {"none": "20,40,60,80,100", "energy": "20,40,60,80", "silero": "10,20,30,40"}
     if given.quick:
         counts = {"energy": "4"}
     seconds = "1" if given.quick else "5"
@@ -349,7 +349,7 @@ def _twilio(given: argparse.Namespace) -> dict[str, dict[str, Row]]:
         return {}
     names = [name for name in twilio.VARIANTS if "uvloop" not in name or (has("uvloop") and has("msgspec"))]
     results: dict[str, dict[str, Row]] = {}
-    for streams in (2,) if given.quick else (10, 20, 30, 40):
+    for streams in (2,) if given.quick else (20, 40, 60):
         options = ("--streams", str(streams), "--seconds", "1" if given.quick else "5")
         rows: dict[str, Row] = {name: script("twilio", "--variant", name, *options) for name in names}
         bare = rows["bare websockets + json"]

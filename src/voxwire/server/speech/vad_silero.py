@@ -17,7 +17,7 @@ __all__ = ["SileroDetector", "background_detector"]
 
 FRAME_SAMPLES: Final = 512
 _FRAME_BYTES: Final = FRAME_SAMPLES * 2
-MAX_SPARE: Final = 16
+MAX_SPARE: Final = 32
 """Loaded networks kept for the next streams, 9 MiB each."""
 MAX_WAITING: Final = INPUT_RATE * 2 * 2
 """Bytes that wait for a network that is being loaded: 2 s. Whoever has more waits with them."""
