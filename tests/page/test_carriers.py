@@ -165,6 +165,7 @@ async def test_the_rules_of_a_media_carrier_hold(stage: Any, server: Any, key: s
     assert played["paused"] == 0
     assert played["ends"] == [[1000, True]]
     assert played["states"] == ["connected"]
+    assert played["send while it closes"]["type"] == "ConnectionLost"
     assert played["send late"]["type"] == "ConnectionLost"
 
 

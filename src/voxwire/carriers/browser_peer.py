@@ -65,6 +65,16 @@ class BrowserPeer(BasePeer):
         except Exception as error:
             raise ConfigError(f"the browser does not take these ICE servers: {js_words(error)}") from error
         super().__init__(options, events)
+        try:
+            self._set_up(connection, microphone, audio_element, audible=audible)
+        except BaseException:
+            connection.close()
+            self._release()
+            raise
+
+    def _set_up(
+        self, connection: Any, microphone: PageMicrophone | None, audio_element: Any, *, audible: bool
+    ) -> None:
         self._microphone = microphone
         self._speaker = PageSpeaker(self._heard, audio_element, audible=audible)
         self._proxies = Proxies()
@@ -241,6 +251,8 @@ class BrowserPeer(BasePeer):
     # -- what the base asks for -------------------------------------------------------------
 
     def _write(self, text: str) -> None:
+        if str(self._channel.readyState) != "open":
+            raise self._closing()
         self._channel.send(text)
 
     def _unsent_bytes(self) -> int:

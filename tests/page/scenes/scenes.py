@@ -425,6 +425,11 @@ async def carrier_rules(url: str, key: str) -> dict[str, Any]:
     carrier.resume_reading()
     await until(lambda: len(receiver.messages) > before)
     await until(lambda: carrier.stats().packets_received > 0)
+    peer._channel.close()
+    try:
+        carrier.send("{}")
+    except VoxwireError as error:
+        found["send while it closes"] = told(error)
     await carrier.close()
     await carrier.close()
     found["ends"] = [[end.code, end.clean] for end in receiver.ends]
