@@ -94,6 +94,7 @@ class Microphone:
         self.muted = muted
         self.max_buffer_ms = max_buffer_ms
         self.dropped_ms = 0.0
+        self._losing = False
         self._settings = StreamSettings(rate, channels, block_ms, latency)
         self._gain = checked_gain(gain)
         self._level = SILENCE_DBFS
@@ -141,8 +142,7 @@ class Microphone:
         try:
             await recording.keeper.open()
             while (block := await recording.next()) is not None:
-                if recording.dropped_ms:
-                    self._lost(recording)
+                self._note_lost(recording.take_dropped())
                 held += chain.feed(block)
                 while len(held) >= size:
                     yield encoder.feed(self._finished(bytes(held[:size])))
@@ -167,10 +167,12 @@ class Microphone:
             call_logged(self._on_level, self._level)
         return bytes(len(pcm)) if self.muted else pcm
 
-    def _lost(self, recording: _Recording) -> None:
-        self.dropped_ms += recording.dropped_ms
-        recording.dropped_ms = 0.0
-        self._report(AudioDropped("input", self.dropped_ms))
+    def _note_lost(self, ms: float) -> None:
+        """So much was dropped before the block that comes now."""
+        began, self._losing = ms > 0 and not self._losing, ms > 0
+        self.dropped_ms += ms
+        if began:
+            self._report(AudioDropped("input", self.dropped_ms))
 
     def _report(self, event: DeviceEvent) -> None:
         if self._on_event is not None:
@@ -196,7 +198,7 @@ class _Recording:
         report: Callable[[DeviceEvent], object],
     ) -> None:
         self.keeper = DeviceKeeper(device, "input", settings, self, report)
-        self.dropped_ms = 0.0
+        self._dropped_ms = 0.0
         self._duplex = duplex
         self._block_ms = settings.block_ms
         self._most = max(1, round(max_ms / settings.block_ms))
@@ -219,7 +221,7 @@ class _Recording:
         with self._lock:
             if len(self._blocks) >= self._most:
                 self._blocks.popleft()
-                self.dropped_ms += self._block_ms
+                self._dropped_ms += self._block_ms
             self._blocks.append(_Block(pcm, self._rate, self._channels, at))
             hop, self._hopping = not self._hopping, True
         if hop:
@@ -243,6 +245,12 @@ class _Recording:
                 self._there.clear()
             await self._there.wait()
         return None
+
+    def take_dropped(self) -> float:
+        """What was dropped since this was asked last, ms."""
+        with self._lock:
+            dropped, self._dropped_ms = self._dropped_ms, 0.0
+        return dropped
 
     def end(self) -> None:
         self._ended = True
