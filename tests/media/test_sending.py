@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from array import array
 
 import pytest
@@ -235,49 +237,125 @@ def test_nothing_is_lost_or_sent_twice(script: list[int | None]):
     assert sender.sent_ms == pytest.approx(len(written) / 24)
 
 
+class Live:
+    """A sender that is written to frame by frame, and moves its ticks (virtual time) as it asks for."""
+
+    def __init__(self) -> None:
+        self.sender = Sender()
+        self.sent: list[tuple[float, RtpPacket]] = []
+        self.moves: list[float] = []
+
+    def run(self, pushes: list[float], until: float, ms: float = 20) -> None:
+        """Push 20 ms at each of these times."""
+        sender, waiting = self.sender, list(pushes)
+        number = len(self.sent)
+        while min(sender.at, waiting[0] if waiting else until) < until:
+            if waiting and waiting[0] < sender.at:
+                now = waiting.pop(0)
+                number += 1
+                sender.write(pcm(ms, number))
+                self.out(now, sender.early(now))
+                shift = sender.retiming()
+                if shift:
+                    while sender.at + shift < now:
+                        shift += 0.02
+                    self.moves.append(shift)
+                    sender.retimed(shift)
+                    sender.at += shift
+            else:
+                now = sender.at
+                sender.at += 0.02
+                self.out(now, sender.tick(now))
+
+    def out(self, now: float, data: bytes | None) -> None:
+        if data is not None:
+            self.sent.append((now, parse_rtp(data)))
+
+
+def talk(sent: list[tuple[float, RtpPacket]]) -> list[tuple[float, RtpPacket]]:
+    """Without silence."""
+    return [(at, packet) for at, packet in sent if any(packet.payload)]
+
+
 def test_live_audio_does_not_wait_for_the_tick():
     sender = Sender()
-    assert sender.early() is None
+    assert sender.early(9.99) is None
     sender.write(pcm(20))
-    assert sender.early() is None, "not before the first tick, which sets the clock"
+    assert sender.early(9.99) is None, "not before the first tick, which sets the clock"
+    assert sender.retiming() == 0
     assert sender.step() is not None
     stamps = []
     for value in range(2, 6):
         sender.write(pcm(10, value))
-        assert sender.early() is None
+        assert sender.early(sender.at - 0.015) is None
         sender.write(pcm(10, value))
-        packet = parse_rtp(sender.early() or b"")
+        packet = parse_rtp(sender.early(sender.at - 0.005) or b"")
         assert packet.payload == pcm(20, value)
         assert not packet.marker
         stamps.append(packet.timestamp)
         assert sender.step() is None, "its packet is out already"
     assert [stamp - stamps[0] for stamp in stamps] == [0, STEP, 2 * STEP, 3 * STEP]
     assert sender.sent_ms == 100
+    assert sender.retiming() == 0
     assert sender.step() is None, "a frame that is late is left out, not replaced by silence"
     sender.write(pcm(20, 9))
-    late = parse_rtp(sender.early() or b"")
-    assert late.marker
-    assert late.timestamp - stamps[-1] == 2 * STEP
+    late = parse_rtp(sender.early(sender.at - 0.019) or b"")
+    assert not late.marker, "and it is still sent in its place"
+    assert late.timestamp - stamps[-1] == STEP
+    assert sender.retiming() == 0.005, "the tick before was 1 ms too early"
+    sender.write(pcm(20, 10))
+    following = sender.step()
+    assert following, "it was not that of the coming tick"
+    assert following.timestamp - late.timestamp == STEP
 
 
 def test_only_one_packet_goes_early_and_a_backlog_keeps_the_pace_of_the_ticks():
     sender = Sender()
     sender.step()
     sender.write(pcm(20, 1))
-    first = parse_rtp(sender.early() or b"")
+    first = parse_rtp(sender.early(10.01) or b"")
     sender.write(pcm(20, 2))
-    assert sender.early() is None
-    assert sender.step() is None
+    assert sender.early(10.011) is None
     sender.write(pcm(20, 3))
-    assert sender.early() is None, "two frames are waiting"
+    assert sender.early(10.012) is None
+    assert sender.step() is None, "two frames are waiting"
     rest = sender.steps(2)
     assert [p and (p.payload, p.timestamp - first.timestamp) for p in rest] == [
         (pcm(20, 2), STEP),
         (pcm(20, 3), 2 * STEP),
     ]
     sender.write(pcm(500, 4))
-    assert sender.early() is None
+    assert sender.early(10.07) is None
     assert all(sender.steps(25))
+
+
+def test_a_frame_on_the_heels_of_another_waits_for_the_tick():
+    sender = Sender()
+    sender.step()
+    sender.write(pcm(20, 1))
+    first = parse_rtp(sender.early(10.001) or b"")
+    sender.write(pcm(20, 2))
+    assert sender.early(10.01) is None, "the coming tick has its packet"
+    second = sender.step()
+    assert second
+    assert (second.payload, second.timestamp - first.timestamp) == (pcm(20, 2), STEP)
+    assert sender.step() is None
+    assert sender.queued_ms == 0
+
+
+def test_two_ticks_may_have_their_packets_already_and_no_third():
+    sender = Sender()
+    sender.step()
+    out = []
+    for value, now in enumerate([10.001, 10.0115, 10.019], 1):
+        sender.write(pcm(20, value))
+        out.append(sender.early(now))
+    assert [data is not None for data in out] == [True, True, False]
+    nothing, third, *more = sender.steps(4)
+    assert nothing is None
+    assert third
+    assert third.payload == pcm(20, 3)
+    assert more == [None, None]
 
 
 def test_nothing_goes_early_while_muted():
@@ -285,4 +363,49 @@ def test_nothing_goes_early_while_muted():
     sender.step()
     sender.muted = True
     sender.write(pcm(20))
-    assert sender.early() is None
+    assert sender.early(10.01) is None
+
+
+def test_the_first_live_packet_after_silence_has_the_marker():
+    live = Live()
+    live.run([11 + 0.02 * n for n in range(20)], 13)
+    markers = [at for at, packet in live.sent if packet.marker]
+    assert markers == pytest.approx([10, 11, live.sent[-1][0] - 0.02 * (len(live.sent) - 71)], abs=0.03)
+
+
+@pytest.mark.parametrize("phase", range(0, 20, 2))
+@pytest.mark.parametrize("uneven_ms", [0, 2, 6])
+def test_live_audio_has_no_gaps_wherever_ticks_are(phase: int, uneven_ms: float):
+    rng = random.Random(phase)
+    pushes = [10.5 + phase / 1000 + 0.02 * n + rng.random() * uneven_ms / 1000 for n in range(500)]
+    live = Live()
+    live.run(pushes, 20.45)
+    sent = talk(live.sent)
+    stamps = [packet.timestamp for _, packet in sent]
+    assert [b - a for a, b in itertools.pairwise(stamps)] == [STEP] * (len(stamps) - 1)
+    waits = [at - pushed for (at, _), pushed in zip(sent, pushes, strict=False)]
+    assert max(waits) < 0.021
+    assert max(waits[100:]) == 0
+    assert len(live.moves) < 5
+
+
+@pytest.mark.parametrize("drift", [500e-6, -500e-6])
+def test_a_source_with_a_clock_of_its_own(drift: float):
+    """120 s at 500 ppm: three frames more or less than there are ticks, and no gap and no wait."""
+    pushes = [10.5 + 0.02 * (1 + drift) * n for n in range(6000)]
+    live = Live()
+    live.run(pushes, pushes[-1])
+    sent = talk(live.sent)
+    stamps = [packet.timestamp for _, packet in sent]
+    assert {b - a for a, b in itertools.pairwise(stamps)} <= {STEP, STEP - 2**32}
+    assert max(at - pushed for (at, _), pushed in zip(sent, pushes, strict=False)) < 0.021
+    assert 8 < len(live.moves) < 20
+    assert sum(live.moves) == pytest.approx(120 * drift, abs=0.02)
+
+
+def test_ticks_that_were_held_up_themselves_do_not_move():
+    sender = Sender()
+    sender.step()
+    sender.write(pcm(20, 1))
+    assert sender.early(10.09)
+    assert sender.retiming() == 0

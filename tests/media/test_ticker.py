@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from voxwire.media.ticker import MAX_CATCH_UP, TICK, Ticker
+from voxwire.media.ticker import MAX_CATCH_UP, PHASE, PHASES, TICK, Ticker
 
 
 class Clock:
@@ -33,10 +33,11 @@ class Clock:
         return Handle()
 
     def run(self, until: float, late: float = 0.0) -> None:
-        while self.timers and self.timers[0][0] + late <= until:
-            due, callback = self.timers.pop()
-            self.now = max(self.now, due + late)
-            callback()
+        while self.timers and min(self.timers, key=lambda timer: timer[0])[0] + late <= until:
+            timer = min(self.timers, key=lambda timer: timer[0])
+            self.timers.remove(timer)
+            self.now = max(self.now, timer[0] + late)
+            timer[1]()
         self.now = max(self.now, until)
 
 
@@ -56,10 +57,93 @@ def test_everyone_is_called_every_20_ms_with_the_time_it_was_due(clock: Clock):
         ("a", 100.02),
         ("a", 100.04),
         ("a", 100.06),
-        ("b", 100.06),
+        ("b", 100.065),
         ("a", 100.08),
-        ("b", 100.08),
+        ("b", 100.085),
     ]
+
+
+def test_calls_are_spread_over_the_phases(clock: Clock):
+    ticker = Ticker(clock)
+    calls: list[tuple[int, float]] = []
+    beats = [
+        ticker.add(lambda due, number=number: calls.append((number, round(due - 100, 6))))
+        for number in range(2 * PHASES)
+    ]
+    assert len(clock.timers) == PHASES, "one for each phase"
+    clock.run(100.0201)
+    assert calls == [
+        (number, pytest.approx(phase * PHASE))
+        for phase in (1, 2, 3, 4)
+        for number in (phase % 4, phase % 4 + 4)
+    ]
+    for beat in beats[1:]:
+        beat.stop()
+    assert len(clock.timers) == 1
+    calls.clear()
+    ticker.add(lambda due: calls.append((99, round(due - 100, 6))))
+    clock.run(100.0401)
+    assert calls == [(99, 0.025), (0, 0.04)], "where the fewest are"
+
+
+@pytest.mark.parametrize("steps", [-3, -2, -1, 0, 1, 2, 3, 4, 7])
+def test_a_call_moves_to_another_phase_and_stays_there(clock: Clock, steps: int):
+    ticker = Ticker(clock)
+    due: list[float] = []
+    beat = ticker.add(due.append)
+    other: list[float] = []
+    ticker.add(other.append)
+    clock.run(100.021)
+    assert beat.move(steps * PHASE + 0.001) == pytest.approx(steps * PHASE)
+    clock.run(100.2)
+    first = 100.04 + steps * PHASE
+    assert due == [100.02, *(pytest.approx(first + TICK * index) for index in range(len(due) - 1))]
+    assert due[-1] > 100.2 - TICK
+    assert [b - a for a, b in itertools.pairwise(other)] == pytest.approx([TICK] * (len(other) - 1))
+
+
+def test_a_call_that_would_have_to_come_in_the_past_comes_a_tick_later(clock: Clock):
+    ticker = Ticker(clock)
+    due: list[float] = []
+    beat = ticker.add(due.append)
+    clock.run(100.038)
+    assert beat.move(-3 * PHASE) == pytest.approx(PHASE)
+    clock.run(100.05)
+    assert due == [pytest.approx(100.02), pytest.approx(100.045)]
+    assert beat.due == pytest.approx(100.065)
+
+
+def test_moved_from_inside(clock: Clock):
+    ticker = Ticker(clock)
+    due: list[float] = []
+
+    def call(at: float) -> None:
+        due.append(round(at - 100, 6))
+        if len(due) == 3:
+            assert beat.move(PHASE) == PHASE
+
+    beat = ticker.add(call)
+    clock.run(100.11)
+    assert due == [0.02, 0.04, 0.06, 0.085, 0.105]
+    beat.stop()
+    assert beat.move(PHASE) == 0.0, "it is over"
+    assert not ticker.running
+
+
+def test_moved_while_ticks_are_made_up_for(clock: Clock):
+    """Neither called twice for the same time, nor left behind."""
+    ticker = Ticker(clock)
+    due: list[float] = []
+
+    def call(at: float) -> None:
+        due.append(round(at - 100, 6))
+        if len(due) == 2:
+            beat.move(PHASE)
+
+    beat = ticker.add(call)
+    clock.now = 100.09
+    clock.run(100.13)
+    assert due == [0.02, 0.04, 0.105, 0.125]
 
 
 def test_being_late_does_not_move_the_clock(clock: Clock):
@@ -101,11 +185,11 @@ def test_it_stops_with_the_last_and_starts_again(clock: Clock):
     ticker = Ticker(clock)
     calls: list[float] = []
     first, second = ticker.add(calls.append), ticker.add(calls.append)
-    assert len(clock.timers) == 1
-    first()
+    assert len(clock.timers) == 2
+    first.stop()
     assert ticker.running
-    second()
-    second()
+    second.stop()
+    second.stop()
     assert not ticker.running
     assert not clock.timers
     clock.now = 200.0
@@ -120,11 +204,15 @@ def test_taken_out_from_inside(clock: Clock):
 
     def first(due: float) -> None:
         calls.append("first")
-        remove_first()
-        remove_second()
+        one.stop()
+        two.stop()
 
-    remove_first = ticker.add(first)
-    remove_second = ticker.add(lambda due: calls.append("second"))
+    one = ticker.add(first)
+    others = [ticker.add(lambda _due: None) for _ in range(PHASES - 1)]
+    two = ticker.add(lambda due: calls.append("second"))
+    assert two.due == one.due
+    for other in others:
+        other.stop()
     clock.run(101.0)
     assert calls == ["first"]
     assert not ticker.running
@@ -141,7 +229,7 @@ def test_one_that_raises_does_not_stop_the_others(clock: Clock, caplog: pytest.L
     ticker.add(calls.append)
     with caplog.at_level(logging.ERROR):
         clock.run(100.05)
-    assert len(calls) == 2
+    assert len(calls) == 3
     assert [record.exc_info[1].args for record in caplog.records if record.exc_info] == [("no more",)] * 2
 
 
@@ -153,7 +241,7 @@ def test_how_busy_the_loop_is(clock: Clock, monkeypatch: pytest.MonkeyPatch):
     def work(_due: float) -> None:
         worked[0] += 0.015
 
-    stop = ticker.add(work)
+    beat = ticker.add(work)
     clock.run(clock.now + 0.5)
     assert ticker.load == 0.0, "not known yet"
     clock.run(clock.now + 2.5)
@@ -161,7 +249,7 @@ def test_how_busy_the_loop_is(clock: Clock, monkeypatch: pytest.MonkeyPatch):
     worked[0] += 10.0
     clock.run(clock.now + 1.0)
     assert ticker.load == 1.0
-    stop()
+    beat.stop()
     ticker.add(lambda _due: None)
     assert ticker.load == 0.0
 
@@ -178,11 +266,11 @@ async def test_one_ticker_for_a_loop():
             enough.set()
 
     began = asyncio.get_running_loop().time()
-    remove = ticker.add(tick)
+    beat = ticker.add(tick)
     await asyncio.wait_for(enough.wait(), 10)
     assert asyncio.get_running_loop().time() - began > 0.15
     assert [b - a for a, b in itertools.pairwise(calls)] == pytest.approx([TICK] * (len(calls) - 1))
-    remove()
+    beat.stop()
     assert not ticker.running
     assert len(asyncio.all_tasks()) == 1, "it has no task of its own"
 

@@ -57,8 +57,15 @@ class ArrivalDelays:
         self._overtaken = float("-inf")
         self._together = clock_rate * _TOGETHER_MS / 1000
 
-    def add(self, arrival: float, timestamp: int) -> None:
-        """A packet arrived that is newer than all before it; `timestamp` unwrapped, both in clock units."""
+    def add(self, arrival: float, timestamp: int, *, anew: bool = False) -> None:
+        """A packet arrived that is newer than all before it; `timestamp` unwrapped, both in clock units.
+
+        Args:
+            anew: the sender begins to talk (the marker bit). If this packet is the earliest of all, it has moved its
+                clock, and what was before it was not late because of that.
+        """
+        if anew and self.base is not None and arrival - timestamp < self.base:
+            self._move(arrival - timestamp - self.base)
         if self._last is not None:
             behind = arrival - self._last < _BEHIND * (timestamp - self._last_timestamp)
             if behind and arrival - timestamp >= self._ordered[0]:
@@ -72,6 +79,10 @@ class ArrivalDelays:
         if arrival - self._overtaken >= self._together:
             self._overtaken = arrival
             self._keep(arrival, arrival - timestamp)
+
+    def _move(self, by: float) -> None:
+        self._by_age = deque((at, delay + by) for at, delay in self._by_age)
+        self._ordered = [delay + by for delay in self._ordered]
 
     def _keep(self, arrival: float, delay: float) -> None:
         self._by_age.append((arrival, delay))

@@ -12,10 +12,12 @@ and one tick more:
   up. Where losses go on and packets have copies, the target grows by one packet so that the copy is there in time.
 - Delay beyond the target is taken out again: first in pauses and gaps, where nobody hears it, then by shortening
   speech, and the faster the more there is. What is beyond `max_ms` is dropped.
+- What is left is the wait for the next tick. `postponement` says by how much later ticks would suit the packets better.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -27,6 +29,7 @@ from .jitter_steps import Comfort, Conceal, Content, Decode, Recover, Squeeze, S
 from .packet_queue import PacketQueue, Waiting
 from .placing import Placer
 from .rtp import RtpPacket
+from .ticker import PHASES
 
 __all__ = ["Comfort", "Conceal", "Content", "Decode", "JitterBuffer", "Recover", "Squeeze", "Step"]
 
@@ -142,7 +145,7 @@ class JitterBuffer:
             return False
         waiting = Waiting(place.sequence, place.timestamp, content, packet)
         if place.newest:
-            self._delays.add(arrival, place.timestamp)
+            self._delays.add(arrival, place.timestamp, anew=packet.marker)
             self._length = content.duration
             self._fec_seen = self._fec_seen or content.fec
         elif self._packets.lacks(place.sequence):
@@ -193,7 +196,24 @@ class JitterBuffer:
     def unsettled(self, now: float, held: int = 0) -> bool:
         """Whether the delay is off its target, so that `quiet` makes a difference to `get`."""
         excess = self._ahead(now * self._rate, self._cursor) - self._target()
-        return bool(held) or excess < -self._hysteresis or excess >= self._frame + self._hysteresis
+        return bool(held) or excess < -self._hysteresis or excess >= self._frame
+
+    def postponement(self, now: float, held: int = 0) -> float:
+        """By how much later than at `now` (s) the next tick would take packets just as they have to be there, s.
+
+        Less than a tick, and a multiple of a tick's phase. It suits only a moment in which a gap is not heard. The delay
+        grows by it; where it then is a tick too much, `get` takes that out.
+        """
+        if not self._opened or not self._fits():
+            return 0.0
+        excess = self._ahead(now * self._rate, self._cursor) + held - self._target()
+        beyond = excess % self._frame
+        phase, spare = self._frame / PHASES, self._hysteresis / 2
+        if excess >= spare and beyond < phase + self._hysteresis:
+            return 0.0
+        # A little to spare: clocks drift, and the next pause may be seconds away.
+        later = math.ceil((self._frame - beyond + spare) / phase) * phase
+        return later % self._frame / self._rate
 
     def _start(self, at: float) -> bool:
         self._started = self._ahead(at, self._cursor) >= self._target()
@@ -283,9 +303,17 @@ class JitterBuffer:
         """Whether packets are known to come later than is waited for."""
         return self._ahead(self._now, self._cursor) < self._target() - self._hysteresis
 
+    def _fits(self) -> bool:
+        """Whether packets and ticks keep step; others (30 ms) are due at another moment of the tick each time."""
+        return self._length % self._frame == 0 or self._frame % self._length == 0
+
     def _stretch(self, at: float) -> bool:
         """Whether to wait for a tick so that packets come in time. At most once in a second: it need not be exact."""
-        if not self._queue or at - self._stretched < self._rate or not self._hurried():
+        # What is less can be had for less than a tick, by a postponement.
+        short = self._frame * (PHASES - 1) // PHASES if self._fits() else self._hysteresis
+        if not self._queue or at - self._stretched < self._rate:
+            return False
+        if self._ahead(at, self._cursor) >= self._target() - short:
             return False
         self._stretched = at
         return True
@@ -293,7 +321,7 @@ class JitterBuffer:
     def _squeeze(self, at: float, held: int, quiet: bool) -> int:
         """How much to take out at this tick."""
         excess = self._ahead(at, self._cursor) - self._target()
-        if excess >= self._frame + self._hysteresis:
+        if excess >= self._frame + (0 if quiet else self._hysteresis):
             amount = self._frame
             patient = not quiet and excess < _HURRY_FRAMES * self._frame
         else:

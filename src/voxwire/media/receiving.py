@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from .codecs import FRAME_MS, AudioDecoder, DecodeError
 from .jitter import JitterBuffer
 from .jitter_steps import Comfort, Conceal, Content, Decode, Recover, Squeeze, Step
-from .levels import SILENCE_DBFS, rms_dbfs
+from .levels import SILENCE_DBFS, peak_dbfs, rms_dbfs
 from .pitch import shorten
 from .rtcp_stats import ReceptionStats
 from .rtp import RtpPacket
@@ -18,12 +18,20 @@ __all__ = ["MediaReceiver"]
 
 _QUIET_DBFS: Final = -45.0
 """Below this nobody hears that 20 ms were left out or added."""
+_CALM_DBFS: Final = -35.0
+_CALM_FRAMES: Final = 3
+"""So many frames that never get louder make a pause in which the ticks may be put off: it is no gap inside a word."""
+_LOOK_EVERY: Final = 0.1
+"""Seconds from one look to the next while ticks come just in time."""
+_PATIENCE: Final = 1.0
+"""Seconds from one postponement to the next at least; the target that they follow moves a little all the time."""
 
 
 class MediaReceiver:
     """Puts what arrives in order and plays it out: jitter buffer, decoder, concealment.
 
-    Sans-I/O: the owner pushes packets as they come and pulls once per tick (`Ticker`), on one clock.
+    Sans-I/O: the owner pushes packets as they come and pulls once per tick (`Ticker`), on one clock. After each pull it asks
+    for a `postponement` of its ticks, so that they come soon after the packets do.
 
     Args:
         decoder: of the stream; stays the caller's.
@@ -67,6 +75,8 @@ class MediaReceiver:
         self._held = b""
         self._last_frame = b""
         self._concealed = self._recovered = 0
+        self._calm = 0
+        self._look_again = float("-inf")
 
     def push(self, packet: RtpPacket, now: float) -> bool:
         """Take a packet that arrived at `now` (s); False if it is of no use: another type, malformed, late, twice."""
@@ -95,6 +105,26 @@ class MediaReceiver:
             pcm, self._held = pcm[: self._frame_bytes], pcm[self._frame_bytes :]
         self._last_frame = pcm
         return pcm
+
+    def postponement(self, now: float) -> float:
+        """By how much later than at `now` the next tick should come, s; 0 nearly always, less than 20 ms.
+
+        In a pause the ticks can be moved to where packets do not wait for them; what is heard has a gap there once.
+
+        Args:
+            now: when the next tick is due, s.
+        """
+        if now < self._look_again:
+            return 0.0
+        wanted = self._jitter.postponement(now, len(self._held) // 2 * self._units)
+        if not wanted:
+            self._calm, self._look_again = 0, now + _LOOK_EVERY
+            return 0.0
+        self._calm = self._calm + 1 if peak_dbfs(self._last_frame) < _CALM_DBFS else 0
+        if self._calm < _CALM_FRAMES:
+            return 0.0
+        self._calm, self._look_again = 0, now + _PATIENCE
+        return wanted
 
     def _several(self, steps: tuple[Step, ...], quiet: bool) -> bytes:
         pcm, self._held = self._held, b""

@@ -8,7 +8,7 @@ from typing import Final
 from ..errors import ConfigError
 from .codecs import FRAME_MS, AudioEncoder
 from .rtp import pack_rtp
-from .ticker import MAX_CATCH_UP
+from .ticker import MAX_CATCH_UP, PHASE
 
 __all__ = ["MediaSender"]
 
@@ -18,6 +18,11 @@ _SETTLE: Final = 12
 payload is sent again, and costs nothing."""
 _DTX_INTERVAL: Final = 20
 """Frames from one packet of silence to the next with `dtx`: 400 ms, as libwebrtc does it."""
+_LEAST_MARGIN: Final = 0.003
+_MOST_MARGIN: Final = 0.01
+"""Live frames should come between so much before their tick, s: a source is that uneven, and its silence comes so late."""
+_MARGINS: Final = 50
+"""Frames of live audio after which ticks may come earlier."""
 
 
 class MediaSender:
@@ -28,7 +33,10 @@ class MediaSender:
     While nothing is queued, silence is sent, so that address translation and the peer's voice detection stay
     awake. Where the audio stops in the middle, the first tick is left out: live audio that is a little late
     then sounds better (the peer conceals a gap) than with silence in it. The RTP timestamp always follows the
-    clock, and the first packet after a pause has the marker bit (RFC 3551 section 4.1). `early` is for live audio.
+    clock, and the first packet after a pause has the marker bit (RFC 3551 section 4.1).
+
+    Live audio, which is written frame by frame, need not wait for the tick: the owner calls `early` after `write`. The ticks
+    are then what notices that nothing came, and `retiming` says where they do that best.
 
     Args:
         encoder: of the stream; stays the caller's.
@@ -69,7 +77,12 @@ class MediaSender:
         self._due: float | None = None
         self._waited: int | None = None  # bytes that were too few for a frame at the last tick
         self._talking = False
-        self._ahead = False  # the packet of the coming tick has been given out already
+        self._ahead = 0  # so many coming ticks have their packet already
+        self._early_at = float("-inf")
+        self._left_out = False  # nothing was given out at the last tick, in the middle of talking
+        self._least_margin = math.inf  # of live frames before their ticks, s
+        self._margins = 0  # so many of them
+        self._shift = 0
         self._skipped = True  # so that the first packet has the marker
         self._quiet_frames = 0
         self._silence = b""
@@ -115,7 +128,7 @@ class MediaSender:
         self._queue.clear()
         self._read = 0
         self._waited = None
-        self._talking = False
+        self._talking = self._left_out = False
 
     def tick(self, now: float) -> bytes | None:
         """The packet of this tick, or None where there is nothing to send.
@@ -125,14 +138,15 @@ class MediaSender:
         """
         self._follow_clock(now)
         if self._ahead:
-            self._ahead = False
-            return None
+            self._ahead -= 1
+            return self.early(now)  # one that came on the heels of the one before it
         frame = self._next_frame()
+        self._left_out = False
         if frame is not None and not self.muted:
             self._talking, self._quiet_frames = True, 0
             payload = self._encoder.encode(frame)
         elif frame is None and self._talking:
-            self._talking = False
+            self._talking, self._left_out = False, True
             payload = None
         else:
             payload = self._silent_payload()
@@ -141,22 +155,71 @@ class MediaSender:
         self._timestamp = self._timestamp + self._clock_step & 0xFFFF_FFFF
         return packet
 
-    def early(self) -> bytes | None:
+    def early(self, now: float) -> bytes | None:
         """The packet of the coming tick already now, or None: to be called after `write`.
 
-        Live audio, which comes frame by frame, has no reason to wait for the tick, up to 20 ms. Where more than a frame is
-        waiting the audio is not live, or has fallen behind; then the ticks set the pace.
+        A frame that just missed its tick is still sent as that of it. Where more than a frame is waiting the audio is not
+        live, or has fallen behind; then the ticks set the pace.
+
+        Args:
+            now: the time, seconds.
         """
         waiting = len(self._queue) - self._read
         live = self._frame_bytes <= waiting < 2 * self._frame_bytes
-        if not live or self._ahead or self.muted or self._due is None:
+        if not live or self.muted or self._due is None:
             return None
-        self._ahead = self._talking = True
+        if self._ahead and (self._ahead > 1 or now - self._early_at < _FRAME / 2):
+            return None
+        self._early_at = now
+        self._judge(self._due - now + _FRAME * (self._ahead - self._left_out))
+        if self._left_out:
+            self._timestamp = self._timestamp - self._clock_step & 0xFFFF_FFFF
+            self._skipped = False
+        else:
+            self._skipped = (
+                self._skipped or not self._talking
+            )  # its clock may be ahead of that of the silence
+            self._ahead += 1
+        self._talking, self._left_out = True, False
         self._quiet_frames, self._waited = 0, None
         packet = self._packed(self._encoder.encode(self._pop(self._frame_bytes)))
         self._skipped = False
         self._timestamp = self._timestamp + self._clock_step & 0xFFFF_FFFF
         return packet
+
+    def retiming(self) -> float:
+        """By how much later the ticks should come, or earlier if it is negative, s: 0 nearly always.
+
+        To be asked after `early`. Live audio should come a little before its tick: one that comes later leaves a gap, and one
+        that comes a tick before makes the next one wait. Where the source's clock is not ours, its frames wander.
+        """
+        return self._shift * PHASE
+
+    def retimed(self, seconds: float) -> None:
+        """The next tick, and all after it, comes so much later than it would have, or earlier; timestamps do not follow.
+
+        Args:
+            seconds: what was wanted, or a tick more where that tick would be over; it counts as over then.
+        """
+        over = round((seconds - self._shift * PHASE) / _FRAME)
+        self._ahead = max(0, self._ahead - over)
+        self._shift, self._margins, self._least_margin = 0, 0, math.inf
+        if self._due is not None:
+            self._due += seconds
+
+    def _judge(self, margin: float) -> None:
+        """A live frame came so much before its tick, s: whether ticks should move because of it, in phases."""
+        self._shift = 0
+        if margin < -_FRAME:
+            return  # the ticks themselves were held up
+        self._margins += 1
+        self._least_margin = min(self._least_margin, margin)
+        if margin < _LEAST_MARGIN:
+            self._shift = math.ceil((_LEAST_MARGIN - margin) / PHASE)
+        elif self._margins == _MARGINS:
+            if self._least_margin > _MOST_MARGIN:
+                self._shift = -math.floor((self._least_margin - _LEAST_MARGIN) / PHASE)
+            self._margins, self._least_margin = 0, math.inf
 
     def insert(
         self, now: float, payload_type: int, payload: bytes, *, timestamp: int, marker: bool = False
@@ -170,7 +233,7 @@ class MediaSender:
         self._sequence = self._sequence + 1 & 0xFFFF
         self.packets += 1
         self.octets += len(payload)
-        self._talking, self._skipped = False, True
+        self._talking, self._skipped, self._left_out = False, True, False
         self._timestamp = self._timestamp + self._clock_step & 0xFFFF_FFFF
         return packet
 

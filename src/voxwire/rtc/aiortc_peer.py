@@ -12,11 +12,10 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
 from typing import Any, Literal
 
 from ..errors import MissingExtraError, UserError
-from ..media.ticker import Ticker
+from ..media.ticker import Beat, Ticker
 from .aiortc_seam import Seam
 from .audio_path import AudioPath
 from .base import CHANNEL_LABEL, RtcEvents, RtcOptions, RtcStats
@@ -53,7 +52,8 @@ class AiortcPeer(BasePeer):
         self._audio: AudioPath | None = None
         self._remote: RemoteSdp | None = None
         self._liveness: Liveness | None = None
-        self._stop_ticks: Callable[[], None] = lambda: None
+        self._playing: Beat | None = None
+        self._sending: Beat | None = None
         self._ticker = Ticker.of_loop()
         self._ticks = 0
 
@@ -124,10 +124,13 @@ class AiortcPeer(BasePeer):
         if audio is None or seam is None:
             return
         audio.sender.write(pcm)
-        if self._state == "connected":
-            packet = audio.early()
+        if self._sending is not None and self._state == "connected":
+            packet = audio.early(self._loop.time())
             if packet is not None:
                 seam.send_rtp(packet)
+            shift = audio.sender.retiming()
+            if shift:
+                audio.sender.retimed(self._sending.move(shift))
 
     def clear_audio(self) -> None:
         """Drop the audio that has not been sent."""
@@ -222,7 +225,8 @@ class AiortcPeer(BasePeer):
         self._liveness = Liveness(self._options.disconnected_after, now)
         if self._pc.sctp is not None:
             self._seam.take_channel(self._pc.sctp, self._fail)
-        self._stop_ticks = self._ticker.add(self._tick)
+        self._playing = self._ticker.add(self._play)
+        self._sending = self._ticker.add(self._tick)
         self._change("connected")
 
     def _consent_came(self) -> None:
@@ -239,13 +243,21 @@ class AiortcPeer(BasePeer):
 
     # What happens every 20 ms.
 
-    def _tick(self, due: float) -> None:
-        audio, seam = self._audio, self._seam
-        if audio is None or seam is None:
+    def _play(self, due: float) -> None:
+        audio, beat = self._audio, self._playing
+        if audio is None or beat is None:
             return
         pcm = audio.pull(due)
         if pcm is not None:
             self._tell(self._events.audio, pcm)
+            later = audio.postponement(beat.due)
+            if later:
+                beat.move(later)
+
+    def _tick(self, due: float) -> None:
+        audio, seam = self._audio, self._seam
+        if audio is None or seam is None:
+            return
         packet = audio.tick(due)
         if packet is not None:
             seam.send_rtp(packet)
@@ -275,7 +287,9 @@ class AiortcPeer(BasePeer):
             self._fail(f"the peer sent {unfinished} bytes of a message that does not end")
 
     def _stop_media(self) -> None:
-        self._stop_ticks()
+        for beat in (self._playing, self._sending):
+            if beat is not None:
+                beat.stop()
 
     # The data channel.
 

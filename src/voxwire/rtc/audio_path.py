@@ -110,9 +110,13 @@ class AudioPath:
         packet = self.sender.tick(now)
         return packet if self._sends else None
 
-    def early(self) -> bytes | None:
+    def early(self, now: float) -> bytes | None:
         """The RTP packet of the coming tick, if live audio that was just written has it ready."""
-        return self.sender.early() if self._sends and not self._closed else None
+        return self.sender.early(now) if self._sends and not self._closed else None
+
+    def postponement(self, now: float) -> float:
+        """By how much later than at `now` the next `pull` should come, s: see `MediaReceiver`."""
+        return self._receiver.postponement(now)
 
     def adapt(self, load: float, lag_ms: float) -> None:
         """Encode with less effort while the event loop is near its limit: beyond it every call would suffer.

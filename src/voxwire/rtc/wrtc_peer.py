@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigError, MissingExtraError, UserError
 from ..media.levels import SILENCE_DBFS, dbfs, peak_dbfs
-from ..media.ticker import Ticker
+from ..media.ticker import Beat, Ticker
 from .base import CHANNEL_LABEL, FRAME_SAMPLES, SAMPLE_RATE, RtcEvents, RtcOptions, RtcStats
 from .halving import Halver
 from .pcm_queue import PcmQueue
@@ -64,7 +64,7 @@ class WrtcPeer(BasePeer):
         self._channel_gone = asyncio.Event()
         self._gathered = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stop_ticks: Callable[[], None] = lambda: None
+        self._beat: Beat | None = None
         self._ticks = 0
         self._stats = RtcStats()
         self._input_level = SILENCE_DBFS
@@ -187,7 +187,7 @@ class WrtcPeer(BasePeer):
             self._fail("libwebrtc: no packets get through to the peer, or DTLS failed")
 
     def _connected(self) -> None:
-        self._stop_ticks = Ticker.of_loop().add(self._tick)
+        self._beat = Ticker.of_loop().add(self._tick)
         if self._pc.sctp is not None:
             # The connection's own state does not follow a peer's goodbye for some seconds.
             dtls = self._pc.sctp.transport
@@ -247,7 +247,8 @@ class WrtcPeer(BasePeer):
         task.add_done_callback(self._tasks.discard)
 
     def _stop_media(self) -> None:
-        self._stop_ticks()
+        if self._beat is not None:
+            self._beat.stop()
 
     def _take_channel(self, channel: Any) -> None:
         if self._channel is not None:

@@ -142,6 +142,10 @@ class SipAudio:
         self._settling -= 1
         return _SILENCE if self._settling >= 0 else None
 
+    def postponement(self, now: float) -> float:
+        """By how much later than at `now` the next `pull` should come, s: see `MediaReceiver`."""
+        return 0.0 if self._closed else self._receiver.postponement(now)
+
     # -- out --------------------------------------------------------------------------------
 
     def press(self, keys: str) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ...media.ticker import TICK, Ticker
+from ...media.ticker import TICK, Beat, Ticker
 from ...protocol.formats import PCM16
 from .audio import SipAudio
 from .latch import Address
@@ -60,7 +60,7 @@ class SipMedia:
         self._waiting = bytearray()  # written before there was an agreement
         self._written_ms = 0.0
         self._hear: Callable[[bytes], None] | None = None
-        self._stop_ticks: Callable[[], None] = lambda: None
+        self._beats: list[Beat] = []
         self._ticks = 0
         self._since = self._loop.time()
         self._closed = False
@@ -105,7 +105,8 @@ class SipMedia:
         """Play and hear from now on."""
         if not self._closed:
             self._stop_ticks()
-            self._stop_ticks = Ticker.of_loop().add(self._tick)
+            ticker = Ticker.of_loop()
+            self._beats = [ticker.add(self._tick), ticker.add(self._play)]
 
     def close(self) -> None:
         """Stop, and give the ports back; idempotent."""
@@ -179,17 +180,31 @@ class SipMedia:
         audio = self._audio
         if audio is None:
             return
-        packet = audio.tick(due)  # first, so that listening does not delay it
+        packet = audio.tick(due)
         if packet is not None:
             self._send(0, *packet)
+        self._ticks += 1
+        if self._ticks % _LOOK_EVERY == 0:
+            self._look_around(audio, self._loop.time())
+
+    def _play(self, due: float) -> None:
+        audio = self._audio
+        if audio is None:
+            return
         if self._loop.time() - due > TICK:
             self._read_all()
         pcm = audio.pull(due)
         if pcm is not None and self._hear is not None:
             self._hear(pcm)
-        self._ticks += 1
-        if self._ticks % _LOOK_EVERY == 0:
-            self._look_around(audio, self._loop.time())
+        for beat in self._beats[1:]:
+            later = audio.postponement(beat.due)
+            if later:
+                beat.move(later)
+
+    def _stop_ticks(self) -> None:
+        for beat in self._beats:
+            beat.stop()
+        self._beats = []
 
     def _read_all(self) -> None:
         """Take what waits in the socket.
