@@ -421,3 +421,13 @@ def test_positions_of_a_peer_s_audio() -> None:
     media.listen(heard.append)
     media.heard(b"on time")
     assert heard == [b"on time"]
+
+
+async def test_clients_that_come_at_once_take_no_more_places_than_there_are(kit: dict[str, Any]) -> None:
+    async with running(kit, sidebands=2) as run:
+        sockets = [run.attach() for _ in range(4)]
+        async with asyncio.timeout(5):
+            await asyncio.gather(*run.others[2:])
+        assert [socket.closed and socket.closed[0] for socket in sockets] == [None, None, 1013, 1013]
+        assert run.connection.attached == 2
+        await sockets[0].until("session.created")

@@ -43,6 +43,7 @@ LATE_FRAMES = 500
 """Audio of a call that may wait while a long `input_audio_buffer.append` is heard, in pieces of 20 ms."""
 
 _GONE = Close(1000, "The client has left.")
+_TOO_MANY = Close(1013, "As many clients are attached to this call as it may have.")
 _TOO_SLOW = Close(1013, "This client takes events too slowly.")
 
 
@@ -134,8 +135,12 @@ class Connection:
     async def attach(self, socket: Socket) -> None:
         """Serve another client of the session until it leaves, which does not end the session.
 
-        When the session ends, it is closed with the reason.
+        When the session ends, it is closed with the reason. One that comes while others take the last places is
+        closed as well, with 1013: each was let in (`Call.check_attach`) before the handshake, which takes time.
         """
+        if self.attached >= self._limits.sidebands:
+            await socket.close(_TOO_MANY.code, _TOO_MANY.reason)
+            return
         channel = Channel(socket, self._limits)
         for action in self._engine.greet():
             if isinstance(action, Send):
