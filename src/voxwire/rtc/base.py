@@ -126,7 +126,10 @@ class RtcEvents(Protocol):
         """One message on the data channel."""
 
     def audio(self, pcm: bytes, /) -> None:
-        """The next 20 ms of the peer's audio, every 20 ms from its first packet on; gaps are concealed."""
+        """The next 20 ms of the peer's audio, every 20 ms from its first packet on; gaps are concealed.
+
+        In a pause of the peer's they may once be put off by 5 to 15 ms, to come sooner after its packets from then on.
+        """
 
 
 class RtcPeer(Protocol):
