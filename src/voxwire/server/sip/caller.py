@@ -8,6 +8,7 @@ from .leg import Leg
 from .message import Headers, Request, Response, check_field
 from .negotiation import LocalMedia, Negotiation
 from .outputs import Flow, Progress
+from .proofs import duplicate_proofs
 from .sdp import SdpError
 from .timers import T1
 from .transaction import ClientTransaction
@@ -25,7 +26,7 @@ class OutgoingLeg(Leg):
         extra: further headers of the INVITE.
 
     Attributes:
-        provisional_came: whether the other side has answered at all, be it with 100 Trying.
+        heard_back: whether anything at all has come back, be it 100 Trying or that a password is wanted.
 
     Raises:
         SipError: `target` is no URI, or a header cannot be sent as it is.
@@ -58,21 +59,24 @@ class OutgoingLeg(Leg):
             check_field(name, value)
         for name, value in extra:
             headers.add(name, value)
-        self._invite = Request(method="INVITE", uri=target, headers=headers)
+        self._proofs = self.proofs(Request(method="INVITE", uri=target, headers=headers))
         self._sent: ClientTransaction | None = None
-        self.provisional_came = False
+        self._may_cancel = False  # what was sent last (section 9.1)
+        self.heard_back = False
         self._acks: dict[str, bytes] = {}
 
     def start(self, local: LocalMedia, now: float) -> None:
         """Send the INVITE."""
         self.negotiation.place(local)
-        self._invite.body = self.negotiation.offer()
-        self._invite.headers.add("Content-Type", "application/sdp")
+        invite = self._proofs.request
+        invite.body = self.negotiation.offer()
+        invite.headers.add("Content-Type", "application/sdp")
         self.step("invite")
-        self._send(now)
+        self._send(invite, now)
 
-    def _send(self, now: float) -> None:
-        self._sent = self.host.send(self._invite, self.flow, now, self._responded, self._timed_out)
+    def _send(self, invite: Request, now: float) -> None:
+        self._may_cancel = False
+        self._sent = self.host.send(invite, self.flow, now, self._responded, self._timed_out)
 
     def cancel(self, now: float, reason: str = "cancelled here") -> None:
         """Give the call up before it is answered; afterwards it is hung up."""
@@ -81,7 +85,7 @@ class OutgoingLeg(Leg):
             return
         self._reason = reason
         self.give_up()
-        if self.provisional_came:
+        if self._may_cancel:
             self._send_cancel(now)
 
     def _send_cancel(self, now: float) -> None:
@@ -107,10 +111,11 @@ class OutgoingLeg(Leg):
             self.end("refused", "nobody answered", 408)
 
     def _responded(self, response: Response, now: float) -> None:
+        self.heard_back = True
         if response.status < 200:
-            if self.state == "cancelling" and not self.provisional_came:
+            if self.state == "cancelling" and not self._may_cancel:
                 self._send_cancel(now)
-            self.provisional_came = True
+            self._may_cancel = True
             if self.state == "calling":
                 self.host.emit(Progress(self, response.status))
         elif response.status < 300:
@@ -119,10 +124,9 @@ class OutgoingLeg(Leg):
             self._refused(response, now)
 
     def _refused(self, response: Response, now: float) -> None:
-        again = self.authorized(self._invite, response) if self.state == "calling" else None
+        again = self.again(self._proofs, response) if self.state == "calling" else None
         if again is not None:
-            self._invite = again
-            self._send(now)
+            self._send(again, now)
             return
         self.end("refused", f"refused with {refusal(response.status)}", response.status)
 
@@ -132,12 +136,13 @@ class OutgoingLeg(Leg):
             self.host.transmit(self._acks[tag], self.flow)
             return
         try:
-            dialog = Dialog.of_caller(self._sent.request if self._sent else self._invite, response)
+            dialog = Dialog.of_caller(self._proofs.request, response)
         except SipError:
             if not self.over:  # else it came again
                 self.end("refused", "the answer has no address for the call", 500)
             return
         ack = dialog.request("ACK", sequence=response.cseq[0])
+        duplicate_proofs(self._proofs.request, ack)
         self._acks[tag] = self.host.send_ack(ack, self.flow)
         if self.dialog is not None or self.over:
             # Another phone that rang for the same call has answered, too (section 13.2.2.4).

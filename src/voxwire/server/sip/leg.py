@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from .dialog import Dialog
-from .digest import answer_challenge
 from .host import ALLOW, LegHost, Unacknowledged, describe, offers, refusal
 from .machines import CALL
 from .message import Request, Response, answer_to
 from .negotiation import AgreedMedia, LocalMedia, Negotiation
 from .outputs import Ended, Established, Flow, Keyed, Transferred
+from .proofs import Proofs
 from .referral import Referral
 from .sdp import SdpError
 from .session_timer import MIN_SECONDS, IntervalTooSmallError, SessionTimer
@@ -352,43 +352,32 @@ class Leg:
         now: float,
         on_response: Callable[[Response, float], None],
         on_timeout: Callable[[float], None],
-    ) -> None:
-        """Send a request inside the call, once more with credentials if it is challenged."""
+    ) -> Proofs:
+        """Send a request inside the call, and again with what it is asked for; returns what has become of it."""
         if "Contact" not in request.headers:
             request.headers.add("Contact", self.host.contact(self.flow))
+        proofs = self.proofs(request)
 
         def answered(response: Response, when: float) -> None:
-            again = self.authorized(request, response)
+            again = self.again(proofs, response)
             if again is None:
                 on_response(response, when)
             else:
-                self.host.send(again, self.flow, when, on_response, on_timeout)
+                self.host.send(again, self.flow, when, answered, on_timeout)
 
         self.host.send(request, self.flow, now, answered, on_timeout)
+        return proofs
 
-    def authorized(self, request: Request, response: Response) -> Request | None:
-        """The same request with the answer to a challenge; None if there is nothing to answer."""
-        name = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}.get(response.status)
-        credentials = self.host.credentials
-        answers = {401: "Authorization", 407: "Proxy-Authorization"}
-        if name is None or credentials is None or answers[response.status] in request.headers:
-            return None
-        value = answer_challenge(
-            response.headers.get_all(name),
-            credentials,
-            request.method,
-            request.uri,
-            cnonce=self.host.new_tag(),
-        )
-        if value is None:
-            return None
-        copy = Request(method=request.method, uri=request.uri, body=request.body)
-        number = request.cseq[0] + 1
+    def proofs(self, request: Request) -> Proofs:
+        """Those of a request that is about to be sent."""
+        return Proofs(request, self.host.credentials, self.host.new_tag)
+
+    def again(self, proofs: Proofs, response: Response) -> Request | None:
+        """What to send after this response; None if it is the last word."""
+        number = proofs.request.cseq[0] + 1
         if self.dialog is not None:
-            self.dialog.sequence = max(self.dialog.sequence + 1, number)
-            number = self.dialog.sequence
-        for key, text in request.headers:
-            if key != "Via":
-                copy.headers.add(key, f"{number} {request.method}" if key == "CSeq" else text)
-        copy.headers.add(answers[response.status], value)
-        return copy
+            number = max(self.dialog.sequence + 1, number)
+        again = proofs.again(response, number)
+        if again is not None and self.dialog is not None:
+            self.dialog.sequence = number
+        return again

@@ -169,9 +169,7 @@ class PhoneCall:
         except TimeoutError:
             self._give_up()
             what = (
-                "the call was not answered"
-                if self._leg.provisional_came
-                else "nothing was heard of the other side"
+                "the call was not answered" if self._leg.heard_back else "nothing was heard of the other side"
             )
             raise ConnectTimeout(f"{what} within {timeout:g} s") from None
         except asyncio.CancelledError:

@@ -12,6 +12,7 @@ from ...protocol.table import Table
 from .machines import INVITE_CLIENT, INVITE_SERVER, PLAIN_CLIENT, PLAIN_SERVER
 from .message import Headers, Request, Response, answer_to
 from .outputs import Flow
+from .proofs import duplicate_proofs
 from .timers import T1, T2, T4, Timer, Timers
 
 __all__ = ["ClientTransaction", "ServerTransaction", "Wiring"]
@@ -249,4 +250,6 @@ def ack_for(request: Request, response: Response) -> Request:
     headers.add("To", response.headers.get("To") or "")
     headers.add("Call-ID", request.call_id)
     headers.add("CSeq", f"{request.cseq[0]} ACK")
-    return Request(method="ACK", uri=request.uri, headers=headers)
+    ack = Request(method="ACK", uri=request.uri, headers=headers)
+    duplicate_proofs(request, ack)
+    return ack

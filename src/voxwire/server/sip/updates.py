@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .host import Unacknowledged, offers
 from .message import Request, Response, answer_to
 from .outputs import ChangeRefused, MediaChanged
+from .proofs import duplicate_proofs
 from .sdp import Direction, SdpError
 from .session_timer import MIN_SECONDS, IntervalTooSmallError
 from .timers import Timer
@@ -162,11 +163,11 @@ class Updates:
         leg.session_timer.ask(request.headers)
 
         def answered(response: Response, when: float) -> None:
-            self._invite_answered(response, when, this)
+            self._invite_answered(response, when, this, proofs.request)
 
-        leg.request(request, now, answered, lambda when: self._lost(408, when))
+        proofs = leg.request(request, now, answered, lambda when: self._lost(408, when))
 
-    def _invite_answered(self, response: Response, now: float, which: int) -> None:
+    def _invite_answered(self, response: Response, now: float, which: int, sent: Request) -> None:
         leg = self._leg
         if response.status < 200 or leg.dialog is None:
             return
@@ -175,6 +176,7 @@ class Updates:
             self._invite_refused(response, now)
             return
         ack = leg.dialog.request("ACK", sequence=response.cseq[0])
+        duplicate_proofs(sent, ack)
         leg.host.send_ack(ack, leg.flow)
         if self._ours != which:
             return  # the same answer once more
