@@ -25,6 +25,7 @@ REQUIRE_ALL = os.environ.get("VOXWIRE_REQUIRE_ALL") == "1"
 # Real audio in real time, in several processes: `make test` runs these after the others, one at a time.
 ALONE = (
     "audio/test_devices_on_pulse.py",
+    "cli/test_call.py",
     "cli/test_demo.py",
     "cli/test_talk.py",
     "rtc/test_faults.py",

@@ -93,18 +93,18 @@ async def call(options: CallOptions) -> int:
     stages: list[CallStage] = []
     async with AsyncExitStack() as stack:
         stack.push_async_callback(transcriber.close)
+        phone = await stack.enter_async_context(await _phone(options, plan.uri))
         try:
             source, sink, about = await _sound(options, stages, stack)
+            ears = Ears((vad(), vad()), transcriber, phrases)
+            stage = CallStage(plan, phone, ears, MeteredSource(source), sink)
+            stages.append(stage)
+            for note in (*about, *_poor_ears(options, phrases)):
+                stage.remark(note)
+            status = await stage.hold()
         except (DeviceError, MissingExtraError) as error:
             print(_ways_out(error, options.uri), file=sys.stderr)
             return IMPOSSIBLE
-        phone = await stack.enter_async_context(await _phone(options, plan.uri))
-        ears = Ears((vad(), vad()), transcriber, phrases)
-        stage = CallStage(plan, phone, ears, MeteredSource(source), sink)
-        stages.append(stage)
-        for note in (*about, *_poor_ears(options, phrases)):
-            stage.remark(note)
-        status = await stage.hold()
     if options.record is not None and stage.answered:
         print(f"recorded in {options.record}: you left, they right")
     return status

@@ -83,13 +83,15 @@ class Transcript:
         """Begin to recognise audio in `format`; `finish` is to follow."""
         return Recognition(self._transcriber, format, session, on_partial)
 
-    def finish(self, recognition: Recognition | None, side: Side, begin_ms: float, end_ms: float) -> None:
-        """All of a turn was said. Without a recognition it is told without a text."""
+    def finish(
+        self, recognition: Recognition | None, side: Side, begin_ms: float, end_ms: float, text: str = ""
+    ) -> None:
+        """All of a turn was said. `text` is what is told where there is no recognition."""
         if recognition is not None and len(self._tasks) >= _MOST_PENDING:
             recognition.cancel()
             recognition = None
         before, self._told = self._told, asyncio.get_running_loop().create_future()
-        work = self._finish(recognition, Turn(side, begin_ms, end_ms, ""), before, self._told)
+        work = self._finish(recognition, Turn(side, begin_ms, end_ms, text), before, self._told)
         task = asyncio.create_task(work, name="voxwire-call-turn")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -101,7 +103,7 @@ class Transcript:
         before: asyncio.Future[None] | None,
         told: asyncio.Future[None],
     ) -> None:
-        text = ""
+        text = turn.text
         try:
             if recognition is not None:
                 text = (await recognition.finish(_TIMEOUT)).text.strip()

@@ -55,6 +55,7 @@ class Line:
         self._call: PhoneCall | None = None
         self._transferring: asyncio.Task[None] | None = None
         self._transfers = 0
+        self._early: list[TransferRequested] = []
         self._heard = False
         self._rang = 0
         self._holding = False
@@ -94,6 +95,8 @@ class Line:
             hint.cancel()
         self._take(call)
         self._tell("info", f"answered: {agreed_text(call.agreed)}")
+        for asked in self._early:
+            self._asked(asked)
 
     async def _hint(self, uri: str) -> None:
         await asyncio.sleep(_HINT_AFTER)
@@ -127,7 +130,8 @@ class Line:
 
     def _asked(self, asked: TransferRequested) -> None:
         call = self._call
-        if call is None:  # before we know that it was answered
+        if call is None:  # it came right behind the answer
+            self._early.append(asked)
             return
         self._tell("handoff", f"the other side transfers the call to {asked.target}")
         if self._transfers >= _MOST_TRANSFERS or (self._transferring and not self._transferring.done()):

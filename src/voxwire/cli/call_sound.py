@@ -79,7 +79,16 @@ class CallSound:
         self._line: Line | None = None
         self._open = asyncio.Event()
 
-    async def begin(self, line: Line, record: Path | None) -> None:
+    async def open(self) -> None:
+        """Get the loudspeaker ready, before anybody is called.
+
+        Raises:
+            DeviceError, MissingExtraError: it cannot be used.
+        """
+        if self._sink is not None:
+            await self._sink.open(PCM16)
+
+    def begin(self, line: Line, record: Path | None) -> None:
         """The call was answered.
 
         Raises:
@@ -92,8 +101,6 @@ class CallSound:
                 self._recorder = StereoRecorder(record, PCM16.rate, start=self._loop.time())
             except OSError as error:
                 raise self._cannot_record(error) from error
-        if self._sink is not None:
-            await self._sink.open(PCM16)
 
     def changed(self) -> None:
         """Another codec, or hold."""

@@ -217,11 +217,12 @@ class CallStage:
         with self._view, Keyboard(self.key) as keyboard:
             ticker = asyncio.create_task(self._tick(keyboard))
             try:
+                await self._sound.open()
                 self._tell("info", f"calling {self._plan.uri}")
                 await self._line.dial(
                     self._plan.uri, timeout=self._plan.ring_seconds, headers=self._plan.headers
                 )
-                await self._sound.begin(self._line, self._plan.record)
+                self._sound.begin(self._line, self._plan.record)
                 status = await self._converse()
             except Stalled as stall:
                 self._tell_last("error", str(stall))
@@ -295,17 +296,17 @@ class CallStage:
         """Say a recording; returns when it was over."""
         begin = self._now()
         self._saying = clip.text or clip.path.name
-        if clip.text is not None:
-            self._show_turn(Turn("us", begin, begin + clip.audio.duration_ms, clip.text))
         source = self._sound.source.source
         assert isinstance(source, SequenceSource)  # noqa: S101 - for the type checker: there are clips
         said = source.say(clip.audio)
+        recognition = None
         if clip.text is None:
             recognition = self._transcript.begin(
                 clip.audio.format, hints(self._phrases, narrowband=False), lambda _: None
             )
             recognition.feed(clip.audio.pcm)
-            self._transcript.finish(recognition, "us", begin, begin + clip.audio.duration_ms)
+        end = begin + clip.audio.duration_ms
+        self._transcript.finish(recognition, "us", begin, end, clip.text or "")
         await said
         self._saying = ""
         self._left -= 1
