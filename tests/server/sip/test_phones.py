@@ -95,7 +95,7 @@ audio_player aubridge,nil
 {rates}
 module g711.so
 module opus.so
-module plc.so
+{concealment}
 module aubridge.so
 module sndfile.so
 module aufile.so
@@ -131,6 +131,7 @@ class Baresip:
         rates = f"ausrc_srate {self.rate}\nauplay_srate {self.rate}\nausrc_channels 1\nauplay_channels 1"
         text = BARESIP.format(
             port=self.port,
+            concealment="module plc.so" if self.rate == 8_000 else "",  # Opus has its own
             control=self.control,
             modules=modules,
             source=source,
