@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 import types
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -147,3 +148,15 @@ def pair(network: Network) -> tuple[Network, Node, Node]:
 @pytest.fixture
 def sip_world() -> types.SimpleNamespace:
     return types.SimpleNamespace(Network=Network, ALICE=ALICE, BOB=BOB, LATENCY=LATENCY, describe=describe)
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Waits until something is true."""
+
+    async def wait(condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    return wait

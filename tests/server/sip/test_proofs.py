@@ -174,7 +174,7 @@ def test_a_cancel_waits_for_word_of_the_invite_that_is_sent_again(udp: Any) -> N
 
     challenged = alice.agent._transactions.answer
 
-    def forked(response: Any, now: float) -> bool:
+    def forked(response: Any, now: float) -> Any:
         """A proxy in between says 100 before the password is asked for."""
         if response.status == 401:
             early = answer_to(udp.messages[0][1], 100)

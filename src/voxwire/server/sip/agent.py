@@ -133,8 +133,10 @@ class UserAgent:
         return self.take()
 
     def broken(self, flow: Flow, now: float) -> list[Output]:
-        """What was to go along this flow could not be sent."""
+        """What was to go along this flow could not be sent, or its connection is closed."""
         self._transactions.broken(flow, now)
+        for leg in self.legs:
+            leg.broken(flow)
         return self.take()
 
     def call(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .message import Headers, Request, Response
-from .values import NameAddr, SipError, parse_name_addr, parse_uri
+from .values import NameAddr, SipError, SipUri, parse_name_addr, parse_uri
 
 __all__ = ["Dialog", "DialogId"]
 
@@ -98,6 +98,14 @@ class Dialog:
         headers.add("Call-ID", self.call_id)
         headers.add("CSeq", f"{sequence} {method}")
         return Request(method=method, uri=uri, headers=headers)
+
+    @property
+    def next_hop(self) -> SipUri | None:
+        """Where requests of ours have to go first (section 8.1.2); None if that cannot be read."""
+        try:
+            return parse_name_addr(self.route[0]).uri if self.route else parse_uri(self.target)
+        except SipError:
+            return None
 
     def _way(self) -> tuple[str, list[str]]:
         """Request-URI and Route; a strict router comes first (section 12.2.1.1)."""

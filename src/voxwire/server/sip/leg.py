@@ -12,6 +12,7 @@ from .message import Request, Response, answer_to
 from .negotiation import AgreedMedia, LocalMedia, Negotiation
 from .outputs import Ended, Established, Flow, Keyed, Transferred
 from .proofs import Proofs
+from .reaching import UnreachableError, flow_anew
 from .referral import Referral
 from .sdp import SdpError
 from .session_timer import MIN_SECONDS, IntervalTooSmallError, SessionTimer
@@ -32,7 +33,7 @@ class Leg:
 
     Attributes:
         flow: where requests of ours go: to where the peer's last request came from, which gets through NAT, and
-            sends nothing where nobody asked for it.
+            sends nothing where nobody asked for it. If that connection is closed, see `flow_anew`.
         negotiation: of the audio.
         referral: what the peer asks of us in the way of transfers.
         state: see `CALL`.
@@ -58,6 +59,7 @@ class Leg:
         self._unacknowledged: Unacknowledged | None = None
         self._ringing: Timer | None = None
         self._reason = ""
+        self._unreachable = ""
 
     @property
     def media(self) -> AgreedMedia | None:
@@ -251,7 +253,18 @@ class Leg:
 
     def _gone(self, status: int) -> None:
         if self.state == "leaving" and status >= 200:
+            if self._unreachable:
+                self._reason += f"; the {self.peer} was not told, for {self._unreachable}"
             self.end("gone", "hung up")
+
+    def broken(self, flow: Flow) -> None:
+        """The connection of a flow is closed. That ends no call: the peer may be back along another one."""
+        if self.dialog is None or flow.connection is None or not self.flow.is_along(flow):
+            return
+        try:
+            self.flow = flow_anew(self.dialog, flow)
+        except UnreachableError as error:
+            self._unreachable = f"it has closed its connection: {error}"
 
     def lost(self, reason: str, status: int, now: float) -> None:
         """The peer does not know the call any more, or does not answer."""
@@ -260,7 +273,7 @@ class Leg:
         # Section 12.2.1.2: with a BYE, in case it is there all the same; nobody waits for its answer.
         bye = self.dialog.request("BYE")
         self.host.send(bye, self.flow, now, lambda _response, _now: None, lambda _now: None)
-        self.end("gone", reason, status)
+        self.end("gone", self._unreachable or reason, status)
 
     def _expired(self, now: float) -> None:
         what = "refused to" if self.session_timer.ours else "did not"
@@ -280,7 +293,7 @@ class Leg:
         if not dialog.accepts(request):
             transaction.refuse(500, now)  # section 12.2.2
             return
-        self.flow = flow
+        self.flow, self._unreachable = flow, ""
         handle: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "BYE": self._bye_came,
             "INVITE": self.updates.invite_came,

@@ -33,7 +33,7 @@ class Flow:
         protocol: `UDP` or `TCP`.
         host, port: of the peer, as packets from it show.
         local: our own host as the peer reaches it, for Via and Contact.
-        connection: which TCP connection; None to open one.
+        connection: which TCP connection; None for any to this address, which is opened if there is none.
     """
 
     protocol: str
@@ -46,6 +46,10 @@ class Flow:
     def reliable(self) -> bool:
         """Whether nothing has to be sent twice."""
         return self.protocol == "TCP"
+
+    def is_along(self, other: Flow) -> bool:
+        """Whether what goes along this one shares its fate with what goes along the other: the same connection."""
+        return self == other and self.connection == other.connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import itertools
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from ...errors import UserError
@@ -24,6 +25,10 @@ MAX_UNSENT: Final = 256 * 1024
 IDLE_SECONDS: Final = 600.0
 """A TCP connection on which nothing came for so long is closed."""
 _MAX_LOCAL: Final = 1024
+MAX_WAITING: Final = 16
+"""Messages that wait until a connection is there; one more is lost, and told of."""
+_CONNECT_SECONDS: Final = 32.0
+"""After which no transaction waits any more (RFC 3261 section 17.1.1.2, timer B)."""
 
 OnMessage = Callable[[bytes, Flow], None]
 
@@ -60,6 +65,8 @@ class SipSockets:
         self._connections: dict[int, _Connection] = {}
         self._numbers = itertools.count(1)
         self._locals: OrderedDict[str, str] = OrderedDict()
+        self._waiting: dict[Flow, list[bytes]] = {}  # for connections that are being opened
+        self._opening: set[asyncio.Task[None]] = set()
 
     async def open(self, host: str, port: int) -> None:
         """Listen.
@@ -102,10 +109,44 @@ class SipSockets:
             if self._udp is not None and not self._udp.is_closing():
                 self._udp.sendto(data, (flow.host, flow.port))
             return
-        connection = self._connections.get(flow.connection or 0)
-        if connection is None or not connection.send(data):
+        connection = self._connection(flow)
+        if connection is not None and connection.send(data):
+            return
+        if flow.connection is not None or not self._wait(data, flow):
             # From the loop, not from within the one who sends.
             asyncio.get_running_loop().call_soon(self._on_broken, flow)
+
+    def _connection(self, flow: Flow) -> _Connection | None:
+        if flow.connection is not None:
+            return self._connections.get(flow.connection)
+        return next((made for made in self._connections.values() if made.flow == flow), None)
+
+    def _wait(self, data: bytes, flow: Flow) -> bool:
+        """Send this along a connection that is to be opened; False if there is no room."""
+        waiting = self._waiting.get(flow)
+        if waiting is not None:
+            if len(waiting) < MAX_WAITING:
+                waiting.append(data)
+                return True
+            return False
+        if len(self._connections) + len(self._waiting) >= self._max_connections:
+            return False
+        self._waiting[flow] = [data]
+        task = asyncio.create_task(self._open(flow), name="voxwire-sip-connection")
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+        return True
+
+    async def _open(self, flow: Flow) -> None:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                made = await self.connect(flow.host, flow.port, flow.protocol)
+        except OSError:  # TimeoutError is one
+            made = flow
+        waiting = self._waiting.pop(flow)
+        connection = self._connection(made)
+        if connection is None or not all([connection.send(data) for data in waiting]):
+            self._on_broken(flow)
 
     async def close(self) -> None:
         """Close everything; idempotent."""
@@ -113,6 +154,9 @@ class SipSockets:
             self._udp.close()
         if self._tcp is not None:
             self._tcp.close()
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
         connections = list(self._connections.values())
         for connection in connections:
             connection.close()
@@ -155,8 +199,12 @@ class SipSockets:
 
     def gone(self, flow: Flow) -> None:
         """A TCP connection is closed."""
-        self._connections.pop(flow.connection or 0, None)
+        anyway = replace(flow, connection=None)
+        chosen = self._connection(anyway)
+        gone = self._connections.pop(flow.connection or 0, None)
         self._on_broken(flow)
+        if gone is chosen:
+            self._on_broken(anyway)
 
 
 class _Datagrams(asyncio.DatagramProtocol):

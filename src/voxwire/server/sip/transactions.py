@@ -126,10 +126,18 @@ class Transactions:
         return True
 
     def broken(self, flow: Flow, now: float) -> None:
-        """What was to go along this flow cannot be sent."""
+        """What was to go along this flow cannot be sent.
+
+        Responses go to the address they would have gone to, at the port that the request's Via says (section 18.2.2).
+        """
         for transaction in list(self._clients.values()):
-            if transaction.flow == flow and transaction.flow.connection == flow.connection:
+            if transaction.flow.is_along(flow):
                 transaction.fail(now)
+        if flow.connection is None:
+            return
+        for server in self._servers.values():
+            if server.flow.is_along(flow):
+                server.flow = replace(flow, port=server.request.via.port or 5060, connection=None)
 
 
 def _server_key(request: Request, method: str | None = None) -> _Key:
