@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -193,7 +193,7 @@ class Line:
             max_connections=most,
         )
 
-    async def __aenter__(self) -> Line:
+    async def __aenter__(self) -> Self:
         await self.sockets.open(HOST, 0)
         return self
 

@@ -145,7 +145,7 @@ class SipSockets:
             made = flow
         waiting = self._waiting.pop(flow)
         connection = self._connection(made)
-        if connection is None or not all([connection.send(data) for data in waiting]):
+        if connection is None or not all(connection.send(data) for data in waiting):
             self._on_broken(flow)
 
     async def close(self) -> None:
