@@ -659,6 +659,17 @@ def test_too_many_calls_and_the_end() -> None:
     assert agent.transactions == 0
 
 
+def test_options_are_answered_as_an_invite_would_be() -> None:
+    """RFC 3261 section 11.2: whoever chooses between lines by OPTIONS learns that this one takes no calls."""
+    ending, full = solo(), solo(max_legs=1)
+    ending.draining = True
+    send(full, invite())
+    for agent in (ending, full):
+        (response,) = send(agent, request("OPTIONS"))
+        assert (response.status, response.headers.get("Retry-After")) == (503, "5")
+        assert "INVITE" in (response.headers.get("Allow") or "")
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [

@@ -275,10 +275,13 @@ class UserAgent:
     def _full(self) -> bool:
         return self._transactions.served >= TRANSACTIONS_PER_LEG * self.options.max_legs
 
+    @property
+    def _busy(self) -> bool:
+        return self.draining or self._full or len(self._legs) >= self.options.max_legs
+
     def _refused_at_once(self, request: Request, flow: Flow, now: float) -> bool:
         """Refuse an INVITE that must not cost anything, or is none of ours to take."""
-        busy = self.draining or self._full or len(self._legs) >= self.options.max_legs
-        if busy or not self._admission.admit(flow.host, now):
+        if self._busy or not self._admission.admit(flow.host, now):
             self._reply(request, 503, flow, ("Retry-After", RETRY_AFTER))
             return True
         return self._challenged(request, flow, now)
@@ -334,7 +337,7 @@ class UserAgent:
             leg.cancelled(now)
 
     def _asked(self, request: Request, flow: Flow) -> None:
-        """OPTIONS, or what is not for us."""
+        """OPTIONS, answered as an INVITE would be (section 11.2), or what is not for us."""
         said = Headers()
         describe(said)
         said.add("Server", self.options.product)
@@ -343,6 +346,9 @@ class UserAgent:
         if status == 200 and missing:
             status = 420
             said.add("Unsupported", missing)
+        elif status == 200 and self._busy:
+            status = 503
+            said.add("Retry-After", RETRY_AFTER)
         elif status == 200:
             said.add("Accept", "application/sdp, application/dtmf-relay, message/sipfrag")
             said.add("Contact", self.contact(flow))
