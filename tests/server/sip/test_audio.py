@@ -262,6 +262,45 @@ def test_another_number_and_another_codec_in_mid_call() -> None:
     assert (parse_rtp(out[0]).payload_type, out[1]) == (96, C)
 
 
+def keys_in(audio: SipAudio, ticks: int) -> list[tuple[int, str, int]]:
+    """The keys that are sent from now on: stream, key, and the longest duration that was said."""
+    found: dict[tuple[int, int, int], int] = {}
+    for n in range(ticks):
+        out = audio.tick(n / 50)
+        heard = parse_rtp(out[0]) if out is not None else None
+        if heard is not None and heard.payload_type == 101:
+            which = (heard.ssrc, heard.timestamp, heard.payload[0])
+            found[which] = max(found.get(which, 0), int.from_bytes(heard.payload[2:], "big"))
+    return [(ssrc, KEYS[event], duration) for (ssrc, _, event), duration in found.items()]
+
+
+def test_another_clock_of_keys_with_the_same_codec() -> None:
+    """RFC 4733 section 2.1: durations are in units of the clock that was agreed on."""
+    audio = stream(codec=OPUS, events=Codec(101, "telephone-event", 8000))
+    audio.change(agreed(OPUS, events=Codec(101, "telephone-event", 48000)))
+    audio.press("7")
+    assert [key[1:] for key in keys_in(audio, 20)] == [("7", 4800)]
+
+
+def test_keys_that_wait_are_sent_after_a_change_of_codec() -> None:
+    audio = stream()
+    audio.press("123")
+    for n in range(3):
+        audio.tick(n / 50)  # 1 has been told, and is not told again in the new stream
+    audio.change(agreed(OPUS, events=Codec(101, "telephone-event", 48000)))
+    assert [key[1:] for key in keys_in(audio, 60)] == [("2", 4800), ("3", 4800)]
+    assert not audio.pressing
+
+
+def test_keys_that_nobody_takes_any_more_hold_nothing_up() -> None:
+    audio = stream()
+    audio.press("123")
+    audio.change(agreed(events=None))
+    assert not audio.pressing
+    audio.change(agreed())
+    assert keys_in(audio, 60) == []  # nobody expects them now
+
+
 def test_reports() -> None:
     audio = stream(codec=OPUS)
     audio.received(pack_rtp(96, 1, 1, 7, b"\xf8\xff\xfe"), A, 0.0)

@@ -42,6 +42,7 @@ class SipAudio:
         self._latch = Latch(agreed.remote)
         self._rtcp_source: Address | None = None
         self._events_in = EventReceiver()
+        self._events_out = EventSender(_events_rate(agreed))
         self._settling = 0
         self._closed = False
         self.last_packet: float | None = None
@@ -66,7 +67,6 @@ class SipAudio:
         self.sender.write(queued)
         self._receiver = self._make_receiver(agreed)
         self._reports = Reports(ssrc, self._cname, codec.rate, self._random, self._wall)
-        self._events_out = EventSender(agreed.events.rate if agreed.events is not None else 8000)
 
     def _make_receiver(self, agreed: AgreedMedia) -> MediaReceiver:
         return MediaReceiver(
@@ -79,6 +79,10 @@ class SipAudio:
         """Another agreement, in the middle of the call."""
         before, self._settling = self.agreed, _SETTLE_FRAMES
         self._latch.announce(agreed.remote)
+        if agreed.events is None:
+            self._events_out.forget()
+        elif agreed.codec.key != before.codec.key or _events_rate(agreed) != _events_rate(before):
+            self._events_out.restart(agreed.events.rate)
         if agreed.codec.key != before.codec.key:
             queued = self.sender.take()
             self._free()
@@ -224,3 +228,7 @@ class SipAudio:
         """Free encoder and decoder; idempotent."""
         self._closed = True
         self._free()
+
+
+def _events_rate(agreed: AgreedMedia) -> int:
+    return agreed.events.rate if agreed.events is not None else 8000

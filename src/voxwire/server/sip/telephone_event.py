@@ -66,8 +66,15 @@ class EventSender:
     """
 
     def __init__(self, clock_rate: int) -> None:
-        self._step = clock_rate * FRAME_MS // 1000
         self._waiting: deque[int] = deque()
+        self.restart(clock_rate)
+
+    def restart(self, clock_rate: int) -> None:
+        """Go on in another stream, or by another clock, with the keys that wait.
+
+        The one that is being sent was told with its first packet, and is not sent again.
+        """
+        self._step = clock_rate * FRAME_MS // 1000
         self._event: int | None = None
         self._began = 0
         self._ticks = 0
@@ -76,6 +83,11 @@ class EventSender:
     def busy(self) -> bool:
         """Whether a key is being sent or waits."""
         return self._event is not None or bool(self._waiting)
+
+    def forget(self) -> None:
+        """Send none of the keys that wait."""
+        self._event = None
+        self._waiting.clear()
 
     def press(self, keys: str) -> None:
         """Queue keys.
