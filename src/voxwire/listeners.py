@@ -294,8 +294,14 @@ class Listeners:
         self._note_names()
 
     def _note_names(self) -> None:
-        by_streams = frozenset[str]().union(*self._streams.values())
-        self.named = by_streams.union(self._table) if by_streams else self._table
+        # Most often it is a set that is there already: one more for each session is kilobytes.
+        by_streams = [names for names in self._streams.values() if names]
+        if not by_streams:
+            self.named = self._table
+        elif len(by_streams) == 1 and by_streams[0].issuperset(self._table):
+            self.named = by_streams[0]
+        else:
+            self.named = by_streams[0].union(self._table, *by_streams[1:])
 
     def _callee(self, listener: Listener) -> Listener:
         call = getattr(listener, "__call__", None)  # noqa: B004 - an object with an async __call__
