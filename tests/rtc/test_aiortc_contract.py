@@ -114,6 +114,18 @@ async def test_sockets_are_made_and_closed_as_gathering_does_it(transceiver):
     assert "host" in parameters(Candidate.__init__)
 
 
+async def test_a_local_candidate_can_come_late(transceiver):
+    from aioice import Connection
+
+    connect = source(Connection.connect)
+    assert connect.index("self._pair_remote_candidate(") < connect.index("self._early_checks_done = True")
+    assert "for protocol in self._protocols" in source(Connection._pair_remote_candidate)
+    assert "self._find_pair(" in source(Connection._pair_remote_candidate), "and each pair only once"
+    assert parameters(Connection.check_start_task) == ["self", "pair"]
+    connection = transceiver.receiver.transport.transport._connection
+    assert connection._early_checks_done is connection._check_list_done is False
+
+
 async def test_unfinished_messages_are_counted_in_the_receive_window():
     from aiortc.rtcsctptransport import RTCSctpTransport
 

@@ -352,34 +352,90 @@ async def test_a_relay_that_refuses_is_left_out(make_peer):
         assert "secret" not in repr(IceServer((url,), "user", "secret"))
 
 
-async def test_a_relay_allocated_for_an_offer_that_is_given_up_is_let_go(make_peer, until):
-    from aioice import stun
+class Relay(asyncio.DatagramProtocol):
+    """A TURN server that asks for no password (RFC 8656 sections 7.2, 8.2 and 12), for one client.
 
-    class Relay(asyncio.DatagramProtocol):
-        """A TURN server that asks for no password (RFC 8656 sections 7.2 and 8.2)."""
+    Allocations are answered once `open` is set. `answers` is where what is sent to any peer really goes.
+    """
 
-        def __init__(self):
-            self.lifetimes = []
+    def __init__(self):
+        self.lifetimes = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.answers = None
+        self.carried = 0
+        self._channels = {}
+        self._client = None
+        self._tasks = set()
 
-        def connection_made(self, transport):
-            self.transport = transport
+    def connection_made(self, transport):
+        self.transport = transport
 
-        def datagram_received(self, data, address):
-            request = stun.parse_message(data)
-            answer = stun.Message(request.message_method, stun.Class.RESPONSE, request.transaction_id)
-            answer.attributes["LIFETIME"] = request.attributes["LIFETIME"]
-            if request.message_method == stun.Method.ALLOCATE:
-                answer.attributes["XOR-RELAYED-ADDRESS"] = ("203.0.113.7", 4711)
-                answer.attributes["XOR-MAPPED-ADDRESS"] = address
+    def datagram_received(self, data, address):
+        if data[0] & 0xC0 == 0x40:  # ChannelData (RFC 8656, 12.4)
+            self.carried += 1
+            self._outside.sendto(data[4 : 4 + int.from_bytes(data[2:4], "big")], self.answers)
+            return
+        from aioice import stun
+
+        task = asyncio.ensure_future(self._answer(stun.parse_message(data), address))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, request, address):
+        from aioice import stun
+
+        answer = stun.Message(request.message_method, stun.Class.RESPONSE, request.transaction_id)
+        if "LIFETIME" in request.attributes:
             self.lifetimes.append(request.attributes["LIFETIME"])
+            answer.attributes["LIFETIME"] = request.attributes["LIFETIME"]
+        if request.message_method == stun.Method.CHANNEL_BIND:
+            self._channels[request.attributes["XOR-PEER-ADDRESS"]] = request.attributes["CHANNEL-NUMBER"]
+        if request.message_method == stun.Method.ALLOCATE:
+            await self.open.wait()
+            if self._client is None:
+                self._client = address
+                self._outside, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                    lambda: self.Outside(self), local_addr=("127.0.0.1", 0)
+                )
+            answer.attributes["XOR-RELAYED-ADDRESS"] = self._outside.get_extra_info("sockname")
+            answer.attributes["XOR-MAPPED-ADDRESS"] = address
+        if not self.transport.is_closing():
             self.transport.sendto(bytes(answer), address)
 
-    loop = asyncio.get_running_loop()
-    transport, relay = await loop.create_datagram_endpoint(Relay, local_addr=("127.0.0.1", 0))
+    class Outside(asyncio.DatagramProtocol):
+        """The relayed address. All that comes there is said to come from the only peer there is a channel for."""
+
+        def __init__(self, relay):
+            self.relay = relay
+
+        def datagram_received(self, data, _address):
+            for number in self.relay._channels.values():
+                head = number.to_bytes(2, "big") + len(data).to_bytes(2, "big")
+                self.relay.transport.sendto(head + data, self.relay._client)
+
+    def close(self):
+        self.transport.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._client is not None:
+            self._outside.close()
+
+
+@pytest.fixture
+async def relay():
+    transport, relay = await asyncio.get_running_loop().create_datagram_endpoint(
+        Relay, local_addr=("127.0.0.1", 0)
+    )
     port = transport.get_extra_info("sockname")[1]
+    relay.server = IceServer((f"turn:127.0.0.1:{port}",), "user", "secret")
+    yield relay
+    relay.close()
+
+
+async def test_a_relay_allocated_for_an_offer_that_is_given_up_is_let_go(make_peer, relay, until):
     with DeadServer() as stun_server:
-        turn_server = IceServer((f"turn:127.0.0.1:{port}",), "user", "secret")
-        peer, _ = make_peer(ice_servers=(stun_server, turn_server), gather_timeout=60)
+        peer, _ = make_peer(ice_servers=(stun_server, relay.server), gather_timeout=60)
         offering = asyncio.ensure_future(peer.offer())
         await until(lambda: any("refresh" in str(task.get_coro()) for task in asyncio.all_tasks()))
         offering.cancel()
@@ -387,7 +443,68 @@ async def test_a_relay_allocated_for_an_offer_that_is_given_up_is_let_go(make_pe
             await offering
         await peer.close()
         await until(lambda: relay.lifetimes == [600, 0])
-    transport.close()
+
+
+def only_at(sdp, port):
+    """A description whose only address is this port of this machine."""
+    return re.sub(r"(a=candidate:.* 127\.0\.0\.1) \d+ typ host", rf"\1 {port} typ host", sdp)
+
+
+@pytest.mark.parametrize("when", ["before the answer", "while checking"])
+async def test_a_relay_that_comes_after_the_offer_carries_the_call(make_peer, relay, until, when):
+    """Half trickle: nobody waits for it, and the peer learns its address from the checks that come from there."""
+    relay.open.clear()
+    offering, _ = make_peer(ice_servers=(relay.server,), gather_timeout=0.1, addresses=("127.0.0.1",))
+    answering, told = make_peer(addresses=("127.0.0.1",))
+    offer = await offering.offer()
+    assert "typ relay" not in offer
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nowhere:  # the only way is through the relay
+        nowhere.bind(("127.0.0.1", 0))
+        dead = nowhere.getsockname()[1]
+        answer = await answering.answer(only_at(offer, dead))
+        relay.answers = ("127.0.0.1", sockets(answering)[0].local_candidate.port)
+        if when == "before the answer":
+            relay.open.set()
+            await until(lambda: any(p.local_candidate.type == "relay" for p in sockets(offering)))
+        await offering.take_answer(only_at(answer, dead))
+        if when == "while checking":
+            await until(lambda: any(sockets(offering)[0] is pair.protocol for pair in checks(offering)))
+            assert offering.state == "connecting"
+            relay.open.set()
+        await until(lambda: offering.state == answering.state == "connected", 10)
+        before = relay.carried
+        offering.send_audio(bytes(48_000))
+        await until(lambda: len(told.pcm) > 9600 and relay.carried > before + 10)
+        await offering.close()
+    assert relay.lifetimes == [600, 0]
+
+
+async def test_a_relay_that_comes_when_there_is_a_connection_is_let_go(make_peer, relay, until):
+    relay.open.clear()
+    offering, _ = make_peer(ice_servers=(relay.server,), gather_timeout=0.1)
+    answering, _ = make_peer()
+    await offering.take_answer(await answering.answer(await offering.offer()))
+    await until(lambda: offering.state == answering.state == "connected")
+    waiting = offering._seam.gathering._waiting
+    await until(waiting.done)
+    assert [p.local_candidate.type for p in sockets(offering)] == ["host"] * len(sockets(offering))
+
+
+async def test_closing_does_not_wait_for_a_late_relay(make_peer, relay):
+    relay.open.clear()
+    peer, _ = make_peer(ice_servers=(relay.server,), gather_timeout=0.1)
+    await peer.offer()
+    async with asyncio.timeout(2):
+        await peer.close()
+    assert peer._seam.gathering._waiting.done()
+
+
+def sockets(peer):
+    return peer._seam._connection._protocols
+
+
+def checks(peer):
+    return [pair for pair in peer._seam._connection._check_list if pair.task is not None]
 
 
 def free_range(size):

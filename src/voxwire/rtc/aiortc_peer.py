@@ -222,6 +222,7 @@ class AiortcPeer(BasePeer):
             return
         now = self._loop.time()
         self._seam.heard = now
+        self._seam.gathering.enough()
         self._liveness = Liveness(self._options.disconnected_after, now)
         if self._pc.sctp is not None:
             self._seam.take_channel(self._pc.sctp, self._fail)

@@ -11,6 +11,8 @@ from us to its socket. What is needed for that and is not documented, with what 
 `Connection._nominated`, `CandidatePair.remote_addr`, `StunProtocol.transport`: a plain function for
     `Connection.send`, which is a coroutine without an await in it.
 `Connection._protocols`: sockets found while gathering; and to cut them if closing does not end.
+`Connection._early_checks_done`, `._check_list_done`, `._remote_candidates`, `._pair_remote_candidate`, `._check_list`,
+    `.check_start_task`: a relay that comes late is checked, too. A method to add a local candidate.
 `RTCDtlsTransport._rx_srtp`, `._tx_srtp`: the keys. `protect` and `unprotect` on the transport.
 `RTCRtpSender.send`, `RTCRtpReceiver.receive`, replaced (public names): they would start aiortc's media.
 `RTCIceTransport.start`, replaced (public name): closed during the DTLS handshake, aiortc starts ICE once more, in a
@@ -44,6 +46,13 @@ CONSENT_INTERVAL = 2.5
 
 _RTCP = range(192, 224)  # second octet of an RTCP packet among RTP (RFC 5761, 4)
 _RECEIVE_WINDOW = 1024 * 1024  # aiortc's, per association
+_LATE = (
+    "_early_checks_done",
+    "_check_list_done",
+    "_remote_candidates",
+    "_pair_remote_candidate",
+    "_check_list",
+)
 
 
 class Seam:
@@ -79,7 +88,10 @@ class Seam:
         self.heard = self._time()
         self.rejected = 0
         self.gathering = Gathering(
-            self._connection, options, keep=_need(self._connection, "_protocols", "append")
+            self._connection,
+            options,
+            keep=_need(self._connection, "_protocols", "append"),
+            late=self._check_late_relay,
         )
         self._forward: Callable[[bytes, int], None] = _need(self._connection, "data_received")
         self._take_dtls = self._forward
@@ -89,7 +101,8 @@ class Seam:
     def _install(self, transceiver: Any) -> None:
         import pylibsrtp
 
-        _need(self._connection, "_nominated")
+        for name in ("_nominated", *_LATE):
+            _need(self._connection, name)
         _need(self._dtls, "_rx_srtp")
         _need(self._dtls, "_tx_srtp")
         for name, replacement in (
@@ -115,6 +128,19 @@ class Seam:
     def ice(self) -> Any:
         """The `RTCIceTransport`."""
         return self._ice
+
+    def _check_late_relay(self) -> None:
+        """A local candidate came when the checks may have begun: pair it, and check what is new.
+
+        Before they begin nothing is to be done, they will include it; when they are over there is no use for it.
+        """
+        connection = self._connection
+        if connection._early_checks_done and not connection._check_list_done:
+            before = len(connection._check_list)
+            for candidate in connection._remote_candidates:
+                connection._pair_remote_candidate(candidate)
+            for pair in connection._check_list[before:]:
+                connection.check_start_task(pair)
 
     async def _start_ice_unless_closed(self, parameters: object) -> None:
         if self._ice.state != "closed":

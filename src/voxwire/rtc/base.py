@@ -59,7 +59,8 @@ class RtcOptions:
     Attributes:
         ice_servers: none by default: a server with a public address needs none.
         bitrate: of the Opus encoder, bit/s.
-        gather_timeout: seconds until an offer or answer goes out with the candidates found by then.
+        gather_timeout: seconds until an offer or answer goes out with the candidates found by then. Of the ICE servers that
+            are slower, a relay is still used if it comes before there is a connection.
         connect_timeout: seconds from offer and answer to a connection; then the peer fails.
         disconnected_after: seconds without media or an answer to a connectivity check (one goes out every 2.5 s)
             until the peer counts as "disconnected".
@@ -73,7 +74,7 @@ class RtcOptions:
 
     ice_servers: tuple[IceServer, ...] = ()
     bitrate: int = 32_000
-    gather_timeout: float = 5.0
+    gather_timeout: float = 1.0
     connect_timeout: float = 30.0
     disconnected_after: float = 5.0
     loopback: bool = False

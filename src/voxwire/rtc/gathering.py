@@ -1,13 +1,16 @@
 """Which addresses and ports a peer offers: `aioice`'s gathering, with a say in it.
 
 aioice binds any port of every address, asks one STUN server, and its tasks outlive their caller when it
-gives up. Here ports, addresses, loopback and a public address are options, and nothing outlives `candidates`.
+gives up. Here ports, addresses, loopback and a public address are options.
+
+A description does not wait for slow servers: it goes out with what there is (half trickle, RFC 8838 section 16). What a STUN
+server says later is of no use then: the peer finds that address out by itself, from the checks that come from it. A relay
+that comes later is used all the same: checks go out through it, and the peer learns its address from them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import ipaddress
 import secrets
@@ -29,12 +32,17 @@ class Gathering:
     Args:
         connection: the `aioice.Connection` to gather for.
         keep: makes a `StunProtocol`, with its socket, the connection's own.
+        late: told that a relay was kept after the description went out.
     """
 
-    def __init__(self, connection: Any, options: RtcOptions, keep: Callable[[Any], None]) -> None:
+    def __init__(
+        self, connection: Any, options: RtcOptions, keep: Callable[[Any], None], late: Callable[[], None]
+    ) -> None:
         self._connection = connection
         self._options = options
         self._keep = keep
+        self._late = late
+        self._waiting: asyncio.Task[None] | None = None  # for a late relay
         self._closing = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -57,10 +65,16 @@ class Gathering:
         finally:
             self._idle.set()
 
+    def enough(self) -> None:
+        """A relay that has not come yet is not needed any more."""
+        self._closing.set()
+
     async def stop(self) -> None:
         """End a gathering under way with what it has found, and wait for its end."""
         self._closing.set()
         await self._idle.wait()
+        if self._waiting is not None:
+            await self._waiting
 
     async def _bind(self, component: int, addresses: Iterable[str]) -> list[Any]:
         hosts: list[Any] = []
@@ -107,55 +121,87 @@ class Gathering:
 
     async def _ask_servers(self, component: int, hosts: list[Any]) -> list[Any]:
         """Reflexive and relayed candidates, as many as come before the time is over."""
-        questions = [asyncio.ensure_future(question) for question in self._questions(component, hosts)]
+        questions = [asyncio.ensure_future(question) for question in self._reflexive(hosts)]
+        relay = self._relayed(component)
+        if relay is not None:
+            questions.append(asyncio.ensure_future(relay))
         if not questions:
             return []
+        unanswered: set[asyncio.Future[Any]] = set(questions)
+        try:
+            await self._wait_for(asyncio.gather(*questions, return_exceptions=True))
+            if relay is not None and not questions[-1].done() and not self._closing.is_set():
+                unanswered.discard(questions[-1])
+                self._waiting = asyncio.create_task(self._wait_for_relay(questions[-1]))
+        finally:
+            # Also where we were cancelled: a relay that has been allocated is closed with the connection.
+            found = await self._finish(unanswered)
+        return [candidate for candidate, _ in found]
+
+    async def _wait_for(self, answers: asyncio.Future[Any]) -> None:
+        """Until they are there, time is over, or somebody wants us to stop. They go on if nobody cancels them."""
         closing = asyncio.ensure_future(self._closing.wait())
-        everything = asyncio.gather(*questions, return_exceptions=True)
         try:
             await asyncio.wait(
-                (everything, closing),
+                (answers, closing),
                 timeout=self._options.gather_timeout,
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             closing.cancel()
-            everything.cancel()
-            # A relay's socket closes as its task is cancelled; a server that does not answer is no error.
-            await asyncio.wait((*questions, closing))
-            with contextlib.suppress(asyncio.CancelledError):
-                await everything
-            # Also where we were cancelled: a relay that has been allocated is closed with the connection.
-            answers = [q.result() for q in questions if not q.cancelled() and q.exception() is None]
-            for _, relay in answers:
-                if relay is not None:
-                    self._keep(relay)
-        return [candidate for candidate, _ in answers]
 
-    def _questions(self, component: int, hosts: list[Any]) -> list[Coroutine[Any, Any, Any]]:
+    async def _finish(self, questions: set[asyncio.Future[Any]]) -> list[tuple[Any, Any]]:
+        """What has been answered; the rest is given up."""
+        if not questions:
+            return []
+        for question in questions:
+            question.cancel()
+        # A relay's socket closes as its task is cancelled; a server that does not answer is no error.
+        await asyncio.wait(questions)
+        answers = [q.result() for q in questions if not q.cancelled() and q.exception() is None]
+        for _, relay in answers:
+            if relay is not None:
+                self._keep(relay)
+        return answers
+
+    async def _wait_for_relay(self, question: asyncio.Future[Any]) -> None:
+        """A relay takes several round trips to get: it may still come while the peer is asked, or answers."""
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait((question, closing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+            wanted = not self._closing.is_set()
+            if await self._finish({question}) and wanted:
+                self._late()
+
+    def _reflexive(self, hosts: list[Any]) -> list[Coroutine[Any, Any, Any]]:
+        from aioice import ice
+
+        server = self._connection.stun_server
+        return [
+            ice.server_reflexive_candidate(protocol, server)
+            for protocol in hosts
+            if server and ipaddress.ip_address(protocol.local_candidate.host).version == 4
+        ]
+
+    def _relayed(self, component: int) -> Coroutine[Any, Any, Any] | None:
         from aioice import ice
 
         connection = self._connection
-        questions: list[Coroutine[Any, Any, Any]] = []
-        if connection.stun_server:
-            questions = [
-                ice.server_reflexive_candidate(protocol, connection.stun_server)
-                for protocol in hosts
-                if ipaddress.ip_address(protocol.local_candidate.host).version == 4
-            ]
-        if connection.turn_server:
-            relayed = ice.relayed_candidate(
-                component=component,
-                hide_related_address=False,
-                protocol_factory=lambda: ice.StunProtocol(connection),
-                turn_server=connection.turn_server,
-                turn_username=connection.turn_username,
-                turn_password=connection.turn_password,
-                turn_ssl=connection.turn_ssl,
-                turn_transport=connection.turn_transport,
-            )
-            questions.append(cast("Coroutine[Any, Any, Any]", relayed))
-        return questions
+        if not connection.turn_server:
+            return None
+        relayed = ice.relayed_candidate(
+            component=component,
+            hide_related_address=False,
+            protocol_factory=lambda: ice.StunProtocol(connection),
+            turn_server=connection.turn_server,
+            turn_username=connection.turn_username,
+            turn_password=connection.turn_password,
+            turn_ssl=connection.turn_ssl,
+            turn_transport=connection.turn_transport,
+        )
+        return cast("Coroutine[Any, Any, Any]", relayed)
 
 
 def port_order(ports: tuple[int, int] | None, start: int) -> Iterable[int]:
