@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
+import socket
 import threading
 
 import pytest
@@ -253,3 +255,26 @@ async def test_a_channel_that_is_closing_is_a_lost_connection(connect, backend):
     peer._channel.close()
     with pytest.raises(ConnectionLost, match="closing"):
         peer.send("too late")
+
+
+@BOTH
+async def test_a_dead_ice_server_holds_up_a_description_only_for_so_long(make_peer, backend, until):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dead:
+        dead.bind(("127.0.0.1", 0))
+        server = IceServer((f"stun:127.0.0.1:{dead.getsockname()[1]}",))
+        offering, _ = make_peer(backend, ice_servers=(server,), gather_timeout=0.2)
+        answering, _ = make_peer("aiortc", ice_servers=(server,), gather_timeout=0.2)
+        async with asyncio.timeout(4):
+            await offering.take_answer(await answering.answer(await offering.offer()))
+            await until(lambda: offering.state == answering.state == "connected")
+
+
+@BOTH
+async def test_an_offer_that_waited_for_no_candidate_is_enough(make_peer, backend, until):
+    """As `@openai/agents-realtime` makes it: its address is learned from its checks (RFC 8445, 7.3.1.3)."""
+    offering, _ = make_peer(backend)
+    answering, _ = make_peer("aiortc")
+    offer = re.sub(r"a=(candidate:.*|end-of-candidates)\r\n", "", await offering.offer())
+    assert "candidate" not in offer
+    await offering.take_answer(await answering.answer(offer))
+    await until(lambda: offering.state == answering.state == "connected")
