@@ -499,6 +499,23 @@ async def test_closing_does_not_wait_for_a_late_relay(make_peer, relay):
     assert peer._seam.gathering._waiting.done()
 
 
+async def test_candidates_may_follow_an_answer_by_way_of_the_librarys_own_connection(make_peer, until):
+    from aiortc.sdp import candidate_from_sdp
+
+    offering, _ = make_peer(addresses=("127.0.0.1",))
+    answering, _ = make_peer(addresses=("127.0.0.1",))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nowhere:
+        nowhere.bind(("127.0.0.1", 0))
+        offer = only_at(await offering.offer(), nowhere.getsockname()[1])
+        answer = await answering.answer(offer)
+        await offering.take_answer(re.sub(r"a=(candidate:.*|end-of-candidates)\r\n", "", answer))
+        await until(lambda: offering.state == "connecting")
+        candidate = candidate_from_sdp(re.search(r"a=candidate:(.*)\r", answer)[1])
+        candidate.sdpMid = "0"
+        await offering.native.addIceCandidate(candidate)
+        await until(lambda: offering.state == answering.state == "connected")
+
+
 def sockets(peer):
     return peer._seam._connection._protocols
 
