@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 
 import pytest
 
@@ -8,7 +10,7 @@ from voxwire import OpenAIRealtimeWebRTC, UserError
 from voxwire.audio import CallbackSink, ToneSource
 from voxwire.errors import AuthenticationError, ConnectTimeout
 from voxwire.media.levels import peak_dbfs
-from voxwire.testing import ScriptedCallServer
+from voxwire.testing import ScriptedCallServer, call_server
 
 pytestmark = pytest.mark.needs_module("aiortc", "httpx")
 
@@ -22,6 +24,14 @@ async def until(condition):
 def client_of(server, **options):
     given = {"audio_input": None, "audio_output": None, "api_key": "sk-1", **options}
     return OpenAIRealtimeWebRTC(base_url=server.url, **given)
+
+
+@pytest.fixture
+async def web():
+    import httpx
+
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield client
 
 
 @pytest.mark.parametrize("backend", ["aiortc", "wrtc"])
@@ -90,3 +100,74 @@ async def test_it_refuses_stalls_and_says_what_it_cannot_do():
 async def test_it_has_a_port_while_it_runs():
     with pytest.raises(UserError, match="async with"):
         _ = ScriptedCallServer().port
+
+
+NO_AUDIO = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"content": "what?"}, "cannot be answered"),
+        ({"content": NO_AUDIO}, "cannot be answered"),
+        ({"content": b"\xff\xfe"}, "cannot be answered"),
+        ({"files": {"session": (None, "{}")}}, "no part 'sdp'"),
+    ],
+)
+async def test_an_offer_that_cannot_be_answered_leaves_nothing_open(monkeypatch, web, given, why):
+    closed = []
+    close = call_server._Peer.close
+
+    async def noted(peer, *args):
+        await close(peer, *args)
+        closed.append(peer)
+
+    monkeypatch.setattr(call_server._Peer, "close", noted)
+    async with ScriptedCallServer() as server:
+        answer = await web.post(server.url, **given)
+        assert answer.status_code == 400
+        assert why in answer.text
+        assert len(closed) == 1
+        assert server.connections == []
+
+
+async def test_leaving_that_is_cancelled_still_ends_the_server_and_its_calls():
+    inside, leave = asyncio.Event(), asyncio.Event()
+    server = ScriptedCallServer()
+
+    async def test():
+        async with server:
+            inside.set()
+            await leave.wait()
+
+    running = asyncio.create_task(test())
+    await inside.wait()
+    client = client_of(server)
+    connecting = asyncio.ensure_future(client.connect(initial_session_config={"instructions": "Hum."}))
+    service = await server.accept()
+    await service.greet()
+    await connecting
+    port = server.port
+    leave.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not running.done()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        async with asyncio.timeout(10):
+            await running
+    assert running.cancelled()
+    assert service.closed.is_set()
+    with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+        probe.connect(("127.0.0.1", port))
+    await client.close()
+
+
+async def test_a_request_that_waits_at_the_end_gets_no_call(web):
+    async with ScriptedCallServer() as server:
+        server.stall()
+        asking = asyncio.ensure_future(web.post(server.url, content=NO_AUDIO))
+        await until(lambda: not server._stalls)
+        await server.__aexit__(None, None, None)
+        assert (await asking).status_code == 503
+        assert server.connections == []

@@ -229,3 +229,15 @@ def test_a_function_call_streams_its_arguments():
         "call_9",
         '{"a": 1}',
     )
+
+
+async def test_it_ends_though_a_client_waits_for_room():
+    async with asyncio.timeout(10):
+        async with ScriptedServer(keep=1) as server:
+            async with connect(server.url, subprotocols=["realtime"]) as client:
+                for _ in range(5):
+                    await client.send('{"type": "input_audio_buffer.commit"}')
+                service = await server.accept()
+                while not service.received:
+                    await asyncio.sleep(0.005)
+        assert service.closed.is_set()

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Generator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from ..errors import ConnectionLost, MissingExtraError, UserError
+from ..errors import ConnectError, ConnectionLost, MissingExtraError, UserError
 from ..rtc import Backend, RtcOptions, peer_factory
 from ..rtc.base import PeerState
 from .server import ScriptedConnection, ScriptedServer
@@ -117,13 +117,24 @@ class ScriptedCallServer(ScriptedServer):
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
+        closing = asyncio.create_task(self._close(), name="voxwire-scripted-calls-end")
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing  # it takes a few seconds at most, and what it would leave open stays open
+            raise
+
+    async def _close(self) -> None:
         self._released.set()
-        for connection in self.connections:
-            await connection.close()
-        await asyncio.gather(*self._tasks)
-        if self._http is not None and self._serving is not None:
-            self._http.should_exit = True
-            await self._serving
+        try:
+            if self._http is not None and self._serving is not None:
+                self._http.should_exit = True
+                await self._serving
+        finally:
+            for connection in self.connections:
+                connection.release()
+            await asyncio.gather(*(connection.close() for connection in self.connections))
+            await asyncio.gather(*self._tasks)
 
     async def accept(self, timeout: float | None = None) -> ScriptedCall:
         """The next call, in the order of their offers; its data channel may open a moment later.
@@ -139,12 +150,19 @@ class ScriptedCallServer(ScriptedServer):
         if self._stalls:
             self._stalls -= 1
             await self._released.wait()
+            return Response("the scripted server has ended", 503)
         if self._refusals:
             status, body, headers = self._refusals.popleft()
             return Response(body, status, headers)
-        offer = await _offer(request)
         peer = _Peer(peer_factory(self._backend))
-        answer = await peer.rtc.answer(offer)
+        try:
+            answer = await peer.rtc.answer(await _offer(request))
+        except (ConnectError, ValueError) as error:
+            await peer.close()
+            return Response(f"this offer cannot be answered: {error}", 400)
+        except BaseException:
+            await peer.close()
+            raise
         call_id = f"rtc_{len(self.connections) + 1}"
         # What a connection wants to know of its request, in the words of `websockets`.
         asked = SimpleNamespace(
@@ -213,9 +231,15 @@ class _Peer:
 
 
 async def _offer(request: Request) -> str:
-    """The SDP: the whole body, or a part of a form (Realtime API reference, "Create call")."""
+    """The SDP: the whole body, or a part of a form (Realtime API reference, "Create call").
+
+    Raises:
+        ValueError: there is none.
+    """
     if request.headers.get("content-type", "").startswith("multipart/"):
         async with request.form() as form:
+            if "sdp" not in form:
+                raise ValueError("the form has no part 'sdp'")
             return str(form["sdp"])
     return (await request.body()).decode()
 

@@ -92,8 +92,10 @@ async def memory_ends() -> AsyncGenerator[CarrierEnds, None]:
         await right.open(CarrierRequest("memory:"), peer.receiver)
         return peer
 
-    yield CarrierEnds(left, CarrierRequest("memory:"), accept)
-    await right.close()
+    try:
+        yield CarrierEnds(left, CarrierRequest("memory:"), accept)
+    finally:
+        await right.close()
 
 
 class _SocketPeer:

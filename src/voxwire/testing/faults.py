@@ -123,10 +123,6 @@ class FaultyRelay:
     async def close(self) -> None:
         """Close all sockets; what is under way is dropped. Idempotent."""
         self._closed = True
-        for task in tuple(self._opening):
-            task.cancel()
-        if self._opening:
-            await asyncio.wait(self._opening)
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -134,6 +130,10 @@ class FaultyRelay:
         self._stand_ins.clear()
         for stand_in in stand_ins:
             stand_in.transport.close()
+        for task in tuple(self._opening):
+            task.cancel()
+        if self._opening:
+            await asyncio.wait(self._opening)
         for stand_in in stand_ins:
             await stand_in.gone.wait()
 

@@ -109,16 +109,19 @@ class PrivatePulse:
         """Run `pactl` with these arguments; what it printed.
 
         Raises:
-            UserError: it failed.
+            UserError: it failed, or did not end.
         """
-        done = subprocess.run(  # noqa: S603
-            ["pactl", *arguments],  # noqa: S607
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=START_TIMEOUT,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603
+                ["pactl", *arguments],  # noqa: S607
+                env=self.environ,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=START_TIMEOUT,
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"pactl {' '.join(arguments)} did not end within {START_TIMEOUT:g} s") from None
         if done.returncode:
             raise UserError(f"pactl {' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout.strip()

@@ -75,6 +75,7 @@ class ScriptedConnection:
         self._texts: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(keep)
         self._session: dict[str, Any] = {}
         self._count = 0
+        self._released = False
 
     @property
     def received(self) -> tuple[dict[str, Any], ...]:
@@ -181,13 +182,20 @@ class ScriptedConnection:
         """Read again."""
         self._socket.transport.resume_reading()
 
+    def release(self) -> None:
+        """Let nobody wait any more for room for what the client sends: the server ends. The oldest may be lost."""
+        self._released = True
+        with contextlib.suppress(asyncio.QueueEmpty):
+            self._texts.get_nowait()
+
     async def read(self) -> None:
         """Take in what the client sends until it leaves; the server runs this."""
         try:
             async for text in self._socket:
                 event = _event(text)
                 self._received.append(event)
-                await self._texts.put(event)  # a test that expects nothing stops reading here
+                if not self._released:
+                    await self._texts.put(event)  # a test that expects nothing stops reading here
         except Exception as error:
             from websockets.exceptions import ConnectionClosed
 
@@ -270,6 +278,8 @@ class ScriptedServer:
         self._released.set()
         if self._server is not None:
             self._server.close()
+            for connection in self.connections:
+                connection.release()
             await self._server.wait_closed()
 
     async def accept(self, timeout: float | None = None) -> ScriptedConnection:

@@ -4,13 +4,13 @@ transport = ScriptedRealtimeTransport()
 session = RealtimeSession(agent, transport=transport)
 
 async def scenario():
-await transport.expect_call("connect")
-await transport.expect_call("send_message", lambda call: call["message"] == "Hello")
-transport.emit(TextDelta("Hi!", "item_1", "resp_1"))
+    await transport.expect_call("connect")
+    await transport.expect_call("send_message", lambda call: call["message"] == "Hello")
+    transport.emit(TextDelta("Hi!", "item_1", "resp_1"))
 
 async def exercise():
-await session.connect(api_key="test")
-await session.send_message("Hello")
+    await session.connect(api_key="test")
+    await session.send_message("Hello")
 
 await transport.run_scenario(scenario, exercise)
 """

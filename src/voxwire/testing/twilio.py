@@ -132,7 +132,7 @@ class TwilioCaller:
         sizes: how many frames of audio came, by their size in bytes.
         clears: how many `clear` messages came.
         marks: how many marks came.
-        unknown: messages that Twilio would refuse.
+        unknown: messages that Twilio would refuse; as they came if they cannot be read.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class TwilioCaller:
         self._sequence = 0
         self._chunk = 0
         self._news = asyncio.Event()
-        self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._outbox: asyncio.Queue[str] = asyncio.Queue()
         self._over = asyncio.Event()
 
     @classmethod
@@ -189,7 +189,15 @@ class TwilioCaller:
         from websockets.asyncio.client import connect
 
         self._socket = await connect(self.url, additional_headers=self._headers, compression=None)
-        await self._send({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        try:
+            await self._begin()
+        except BaseException:
+            await self._finish()
+            raise
+        return self
+
+    async def _begin(self) -> None:
+        await self._send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
         start = {
             "streamSid": self.stream_sid,
             "accountSid": self._account_sid,
@@ -200,7 +208,6 @@ class TwilioCaller:
         }
         self._post({"event": "start", "start": start})
         self._tasks = [asyncio.create_task(work) for work in (self._listen(), self._talk(), self._write())]
-        return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -212,25 +219,35 @@ class TwilioCaller:
         if self._socket is None:
             return
         self._post({"event": "stop", "stop": {"accountSid": self._account_sid, "callSid": self.call_sid}})
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await self._outbox.join()
-        await self._finish()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._outbox.join()
+        finally:
+            await self._finish()
 
     async def drop(self) -> None:
-        """Vanish without a word."""
-        self._socket.transport.abort()
-        await self._finish()
+        """Vanish without a word. Idempotent."""
+        if self._socket is not None:
+            self._socket.transport.abort()
+            await self._finish()
 
     async def _finish(self) -> None:
         socket, self._socket = self._socket, None
-        if socket is not None:
-            await socket.close()
-        self.playout.close()
-        await self._source.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            if socket is not None:
+                await socket.close()
+        finally:
+            if socket is not None:
+                socket.transport.abort()  # where waiting for the other end's goodbye was cancelled
+            for task in self._tasks:
+                task.cancel()
+            self.playout.close()
+            self._end()
+            await self._source.close()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _end(self) -> None:
         self._over.set()
         self._news.set()
 
@@ -273,47 +290,55 @@ class TwilioCaller:
                 self._post({"event": "media", "media": {**media, "timestamp": str(20 * (self._chunk - 1))}})
 
     async def _listen(self) -> None:
-        async for data in self._socket:
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            async for data in self._socket:
+                self._take(data)
+                self._news.set()
+        except ConnectionClosed:  # without a goodbye
+            pass
+        finally:
+            self._end()
+
+    def _take(self, data: str | bytes) -> None:
+        try:
             message = json.loads(data)
-            kind = message.get("event")
-            if message.get("streamSid") != self.stream_sid:
-                kind = None
+            kind = message.get("event") if message.get("streamSid") == self.stream_sid else None
             match kind:
                 case "media":
                     audio = base64.b64decode(message["media"]["payload"], validate=True)
                     self.sizes[len(audio)] += 1
                     self.playout.media(audio)
                 case "mark":
+                    name = str(message["mark"]["name"])
                     self.marks += 1
-                    self.playout.mark(message["mark"]["name"])
+                    self.playout.mark(name)
                 case "clear":
                     self.clears += 1
                     self.playout.clear()
                 case _:
                     self.unknown.append(message)
-            self._news.set()
-        self._over.set()
-        self._news.set()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            self.unknown.append(data)
 
     def _return_mark(self, name: str) -> None:
         self._post({"event": "mark", "mark": {"name": name}})
 
     def _post(self, message: dict[str, Any]) -> None:
         self._sequence += 1
-        self._outbox.put_nowait(
-            {**message, "sequenceNumber": str(self._sequence), "streamSid": self.stream_sid}
-        )
+        message = {**message, "sequenceNumber": str(self._sequence), "streamSid": self.stream_sid}
+        self._outbox.put_nowait(json.dumps(message))
 
     async def _write(self) -> None:
         while True:
             await self._send(await self._outbox.get())
             self._outbox.task_done()
 
-    async def _send(self, message: Mapping[str, Any]) -> None:
+    async def _send(self, text: str) -> None:
         from websockets.exceptions import ConnectionClosed
 
         try:
-            await self._socket.send(json.dumps(message))
+            await self._socket.send(text)
         except ConnectionClosed:
-            self._over.set()
-            self._news.set()
+            self._end()
