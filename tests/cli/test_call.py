@@ -278,6 +278,26 @@ async def test_on_hold(server: EmbeddedServer, hum: Path, output: Output) -> Non
     output.order("on hold", "taken back from hold", "Them", "you hang up")
 
 
+async def test_a_hold_that_is_refused(
+    server: EmbeddedServer, hum: Path, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, typed = os.pipe()
+    with open(ours) as keys, open(typed, "wb", buffering=0) as hand:
+        monkeypatch.setattr("sys.stdin", keys)
+        async with calling(options(server, hum, pause=30.0)) as task:
+            await output.until("answered:")
+            leg = only_call(server)._leg
+            await wait_for(lambda: leg.state == "established")
+            with monkeypatch.context() as patch:
+                patch.setattr(leg.updates, "invite_came", lambda t, _request, now: t.refuse(488, now))
+                hand.write(b"h")
+                await output.until("error: CallRefused: the call cannot be held: 488")
+            hand.write(b"h")  # not to take back what never was
+            await output.until("you have put the call on hold")
+            hand.write(b"q")
+            assert await ended(task) == 0
+
+
 async def test_the_other_side_hangs_up(server: EmbeddedServer, hum: Path, output: Output) -> None:
     async with calling(options(server, hum, hum, pause=5.0)) as task:
         await output.until("answered:")
@@ -471,7 +491,7 @@ async def test_files_that_cannot_be_used(tmp_path: Path, hum: Path) -> None:
 async def test_a_recording_that_cannot_be_begun(
     server: EmbeddedServer, hum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voxwire.cli.call._check_writable", lambda _path: None)
+    monkeypatch.setattr("voxwire.cli.call.check_file", lambda _option, _path: None)
     with pytest.raises(VoxwireError, match=r"--record .* cannot be written"):
         await call(options(server, hum, record=tmp_path / "nosuch" / "x.wav"))
     await nothing_left(server)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,14 +19,14 @@ from ..server.sip.phone import SipPhone, host_for
 from ..server.sip.telephone_event import KEYS, MAX_DIGITS
 from ..server.speech import registry
 from .call_sound import Ears
-from .call_stage import INTERRUPTED, CallStage, Clip, Plan
+from .call_stage import CallStage, Clip, Plan
+from .paths import check_file
+from .running import IMPOSSIBLE, run_until_stopped
 from .serve import parse_component
-from .talk_audio import Ears as Devices
-from .talk_audio import MeteredSource, Sound, device_of, open_sound
+from .talk_audio import Ends, MeteredSource, Sound, device_of, open_sound, ways_out
 
 __all__ = ["CallOptions", "call", "run"]
 
-IMPOSSIBLE: Final = 2
 SILENT_SECONDS: Final = 30.0
 """After which a line on which nothing comes is given up."""
 _TRANSPORT: Final = re.compile(r";transport=([^;?]*)", re.IGNORECASE)
@@ -69,20 +66,9 @@ def run(options: CallOptions) -> int:
 
     Raises:
         VoxwireError: an option cannot be used, or the call was refused or not answered.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, before there was a call.
     """
-    try:
-        return asyncio.run(_until_terminated(options))
-    except asyncio.CancelledError:  # SIGTERM, before there was a call
-        return INTERRUPTED
-
-
-async def _until_terminated(options: CallOptions) -> int:
-    """SIGTERM ends the call as Ctrl-C does."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - for the type checker: this is a coroutine
-    with suppress(NotImplementedError):  # Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await call(options)
+    return run_until_stopped(call(options))
 
 
 async def call(options: CallOptions) -> int:
@@ -103,7 +89,8 @@ async def call(options: CallOptions) -> int:
                 stage.remark(note)
             status = await stage.hold()
         except (DeviceError, MissingExtraError) as error:
-            print(_ways_out(error, options.uri), file=sys.stderr)
+            instead = f"voxwire call {options.uri} --audio question.wav"
+            print(ways_out("call", error, [instead]), file=sys.stderr)
             return IMPOSSIBLE
     if options.record is not None and stage.answered:
         print(f"recorded in {options.record}: you left, they right")
@@ -120,7 +107,7 @@ def _plan(options: CallOptions) -> Plan:
     if len(options.dtmf) > MAX_DIGITS:
         raise ConfigError(f"--dtmf takes at most {MAX_DIGITS} keys, not {len(options.dtmf)}")
     if options.record is not None:
-        _check_writable(options.record)
+        check_file("--record", options.record)
     return Plan(
         uri=_with_transport(options.uri, options.transport),
         clips=tuple(_clip(path) for path in options.audio),
@@ -178,13 +165,6 @@ def _phrases(options: CallOptions) -> tuple[str, ...]:
     return tuple(line.strip() for line in (*options.prompts, *lines) if line.strip())
 
 
-def _check_writable(path: Path) -> None:
-    """Before anybody is called; the file itself is begun when the call is answered."""
-    folder = path.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise ConfigError(f"--record {path} cannot be written")
-
-
 def _component(kind: str, spec: str | None) -> Any:
     name, settings = parse_component(kind, spec or "auto")
     return registry.resolve(kind, name, **settings)
@@ -209,10 +189,10 @@ async def _sound(
         clip = SequenceSource()
         stack.push_async_callback(clip.close)
         return clip, None, ()
-    devices = Devices(
+    ends = Ends(
         device_of(options.input), device_of(options.output), echo_cancellation=options.echo_cancellation
     )
-    sound: Sound = await open_sound(devices, _device_news(stages))
+    sound: Sound = await open_sound(ends, _device_news(stages))
     stack.push_async_callback(sound.close)
     return sound.source, sound.sink, (sound.about, *sound.notes)
 
@@ -235,15 +215,3 @@ def _poor_ears(options: CallOptions, phrases: Sequence[str]) -> list[str]:
     if name == "pocketsphinx" and not phrases:
         return ["words are guessed by pocketsphinx, better if it knows what may be said: --prompt, --phrases"]
     return []
-
-
-def _ways_out(error: DeviceError | MissingExtraError, uri: str) -> str:
-    """What is missing, and how to go on without it."""
-    return "\n".join(
-        (
-            f"voxwire call: {error}",
-            "Without a microphone and a loudspeaker:",
-            f"  voxwire call {uri} --audio question.wav",
-            "  voxwire doctor    what this machine has, and what is missing",
-        )
-    )

@@ -200,10 +200,18 @@ class Line:
             self._call.press(keys)
 
     async def turn_hold(self) -> None:
-        """Put the other side on hold, or take it back."""
+        """Put the other side on hold, or take it back.
+
+        Raises:
+            ConnectError: it does not agree; everything stays as it was.
+        """
         if self._call is not None and not self._call.ended:
             self._holding = not self._holding
-            await self._call.hold(self._holding)
+            try:
+                await self._call.hold(self._holding)
+            except VoxwireError:
+                self._holding = not self._holding
+                raise
             self._tell(
                 "info", "you have put the call on hold" if self._holding else "you have taken the call back"
             )

@@ -22,17 +22,15 @@ from .call_sound import CallSound, Ears
 from .director import Condition, Stalled, Watch
 from .keys import Keyboard
 from .narration import Entry, Kind, Partial
+from .running import INTERRUPTED, Actions, refreshed, take_back_cancellation
 from .talk_audio import MeteredSource
 from .talk_status import device_line, meter
 from .views import make_view
 
-__all__ = ["INTERRUPTED", "CallStage", "Clip", "Plan"]
+__all__ = ["CallStage", "Clip", "Plan"]
 
-REFRESH_SECONDS: Final = 1 / 12
 DRAIN_SECONDS: Final = 10.0
 """How long words may take after the end of the call."""
-MOST_ACTIONS: Final = 8
-INTERRUPTED: Final = 130
 _KEYS: Final = "0123456789*#"
 _KEYS_LINE: Final = "0-9 * #: press keys   h: hold   m: mute   q: hang up"
 
@@ -105,7 +103,7 @@ class CallStage:
         self._turns: list[Turn] = []
         self._last: list[Entry] = []
         self._quit = asyncio.Event()
-        self._actions: set[asyncio.Task[None]] = set()
+        self._actions = Actions(lambda why: self._tell("error", why))
         self._view = make_view(plain=plan.plain, partial=self._partial, now=self._now, footer=self._footer)
 
     def _now(self) -> float:
@@ -188,12 +186,10 @@ class CallStage:
                 pass
 
     def _do(self, action: Coroutine[Any, Any, None]) -> None:
-        if self._line.call is None or len(self._actions) >= MOST_ACTIONS:
+        if self._line.call is not None:
+            self._actions.start(action)
+        else:
             action.close()
-            return
-        task = asyncio.create_task(action)
-        self._actions.add(task)
-        task.add_done_callback(self._actions.discard)
 
     def _press(self, keys: str) -> bool:
         """Press keys of the telephone, if the other side takes them."""
@@ -215,24 +211,21 @@ class CallStage:
         """
         status = 1
         with self._view, Keyboard(self.key) as keyboard:
-            ticker = asyncio.create_task(self._tick(keyboard))
             try:
-                await self._sound.open()
-                self._tell("info", f"calling {self._plan.uri}")
-                await self._line.dial(
-                    self._plan.uri, timeout=self._plan.ring_seconds, headers=self._plan.headers
-                )
-                self._sound.begin(self._line, self._plan.record)
-                status = await self._converse()
+                async with refreshed(self._view, keyboard):
+                    await self._sound.open()
+                    self._tell("info", f"calling {self._plan.uri}")
+                    await self._line.dial(
+                        self._plan.uri, timeout=self._plan.ring_seconds, headers=self._plan.headers
+                    )
+                    self._sound.begin(self._line, self._plan.record)
+                    status = await self._converse()
             except Stalled as stall:
                 self._tell_last("error", str(stall))
             except asyncio.CancelledError:
                 status = INTERRUPTED
-                _take_back_cancellation()
+                take_back_cancellation()
             finally:
-                ticker.cancel()
-                with suppress(asyncio.CancelledError):
-                    await ticker
                 await self._leave()
         return status
 
@@ -331,9 +324,7 @@ class CallStage:
         return condition
 
     async def _leave(self) -> None:
-        for task in self._actions:
-            task.cancel()
-        await asyncio.gather(*self._actions, return_exceptions=True)
+        await self._actions.stop()
         call = self._line.call
         if call is not None and not call.ended:
             await self._line.hang_up()
@@ -344,16 +335,3 @@ class CallStage:
                 await self._transcript.drain()
         for entry in self._last:
             self._view.show(entry)
-
-    async def _tick(self, keyboard: Keyboard) -> None:
-        while True:
-            keyboard.poll()
-            self._view.refresh()
-            await asyncio.sleep(REFRESH_SECONDS)
-
-
-def _take_back_cancellation() -> None:
-    """What follows is the orderly end, which may wait."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()

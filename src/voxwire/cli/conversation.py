@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ from .dialogue import Line
 from .director import Director, Stalled, Watch
 from .narration import Entry, Narrator, partial
 from .place import Place, make_config, open_service, open_transport
+from .running import refreshed, take_back_cancellation
 from .views import View, make_view
 
 __all__ = ["Outcome", "hold"]
 
-REFRESH_SECONDS = 1 / 12
 _USER_TEXT = "conversation.item.input_audio_transcription.completed"
 
 
@@ -145,9 +145,8 @@ class _Stage:
         stopped: str | None = None
         by_user = False
         with self._view:
-            ticker = asyncio.create_task(self._tick())
             try:
-                async with asyncio.timeout(max_seconds):
+                async with refreshed(self._view), asyncio.timeout(max_seconds):
                     await self._session.connect()
                     await self._unless_closed(director.play(lines))
             except TimeoutError:
@@ -156,11 +155,7 @@ class _Stage:
                 stopped = str(stall)
             except asyncio.CancelledError:
                 stopped, by_user = "stopped by the user", True
-                _take_back_cancellation()
-            finally:
-                ticker.cancel()
-                with suppress(asyncio.CancelledError):
-                    await ticker
+                take_back_cancellation()
             await self._session.close()
         # Only now: the recording ends with what is measured, however long closing took.
         self._timeline.finish(self._session.history, self._now())
@@ -180,11 +175,6 @@ class _Stage:
             closed.cancel()
             await asyncio.gather(playing, closed, return_exceptions=True)
 
-    async def _tick(self) -> None:
-        while True:
-            self._view.refresh()
-            await asyncio.sleep(REFRESH_SECONDS)
-
     def _announce(self, line: Line) -> None:
         if line.file is None:
             self._view.show(Entry(self._now(), "user", "You", line.text))
@@ -195,10 +185,3 @@ class _Stage:
 
     async def _type_in(self, line: Line) -> None:
         await self._session.send_message(line.text)
-
-
-def _take_back_cancellation() -> None:
-    """What follows is the orderly end, which may wait."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()

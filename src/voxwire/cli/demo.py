@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +14,13 @@ from .checks import check_all
 from .conversation import Outcome, hold
 from .demo_agents import make_agents
 from .dialogue import Line, built_in, built_in_prompt, own_questions
+from .paths import make_folder
 from .place import Place, choose_wire, key_for
+from .running import INTERRUPTED, run_until_stopped
 from .summary import summary_json
 
 __all__ = ["DemoOptions", "poor_speech", "run"]
 
-INTERRUPTED = 130
 MOST_DETAIL = 100
 
 
@@ -68,7 +68,7 @@ def run(options: DemoOptions) -> int:
     if place.embedded:
         for warning in poor_speech():
             print(f"Note: {warning}")
-    outcome = asyncio.run(
+    outcome = run_until_stopped(
         hold(
             make_agents(),
             lines,
@@ -106,13 +106,9 @@ def _lines(options: DemoOptions) -> list[Line]:
 
 
 def _files(folder: Path) -> _Files:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {folder} cannot be made: {error.strerror or error}") from error
-    return _Files(
-        folder / "recording.wav", folder / "events.jsonl", folder / "report.html", folder / "summary.json"
-    )
+    names = ("recording.wav", "events.jsonl", "report.html", "summary.json")
+    make_folder("--out", folder, *names)
+    return _Files(*(folder / name for name in names))
 
 
 def _write(files: _Files, outcome: Outcome, checks: Sequence[Check], facts: RecordingFacts) -> None:

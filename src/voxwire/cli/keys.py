@@ -21,18 +21,18 @@ class Keyboard:
     file, its characters count as they come, and its end means nothing.
 
     Args:
-        on_key: called on the event loop. stream: where keys come from.
+        on_key: called on the event loop. stream: where keys come from; without any there are none.
     """
 
     def __init__(self, on_key: Callable[[str], None], stream: TextIO | None = None) -> None:
         self._on_key = on_key
-        self._stream = stream or sys.stdin
+        self._stream: TextIO | None = stream or sys.stdin  # None where it was closed from the start
         self._stack = ExitStack()
 
     @property
     def interactive(self) -> bool:
         """Whether somebody can press keys."""
-        return self._stream.isatty()
+        return self._stream is not None and self._stream.isatty()
 
     def __enter__(self) -> Self:
         descriptor = self._descriptor()
@@ -52,6 +52,8 @@ class Keyboard:
                 self._on_key(msvcrt.getwch())
 
     def _descriptor(self) -> int | None:
+        if self._stream is None:
+            return None
         try:
             return self._stream.fileno()
         except (OSError, ValueError):

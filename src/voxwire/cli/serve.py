@@ -19,6 +19,7 @@ from ..server.limits import Limits
 from ..server.options import ServerOptions
 from ..server.serve import EmbeddedServer
 from ..server.speech import registry
+from .running import INTERRUPTED
 
 __all__ = [
     "ServeOptions",
@@ -65,11 +66,17 @@ class ServeOptions:
 def run(options: ServeOptions) -> int:
     """Serve until Ctrl-C or SIGTERM.
 
+    Returns:
+        0 if it has served and stopped in order, 130 if it was not given the time to.
+
     Raises:
         VoxwireError: an option cannot be used, or the address is taken.
     """
     _log_to_stderr(options.log_level)
-    asyncio.run(serve_until_stopped(options))
+    try:
+        asyncio.run(serve_until_stopped(options))
+    except asyncio.CancelledError:  # before it served, or a second time
+        return INTERRUPTED
     return 0
 
 

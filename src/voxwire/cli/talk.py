@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
-import signal
 import sys
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,14 +20,13 @@ from ..session.session import RealtimeSession
 from .demo import poor_speech
 from .demo_agents import make_agents
 from .dialogue import built_in_prompt
+from .paths import check_file, make_folder
 from .place import Place, choose_wire, key_for, make_config, open_service, open_transport
-from .talk_audio import Ears, MeteredSource, device_of, open_sound, ways_out
-from .talk_stage import End, TalkStage
+from .running import IMPOSSIBLE, run_until_stopped
+from .talk_audio import Ends, MeteredSource, device_of, open_sound, ways_out
+from .talk_stage import TalkStage
 
 __all__ = ["TalkOptions", "load_agent", "run"]
-
-IMPOSSIBLE = 2
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,11 @@ def run(options: TalkOptions) -> int:
         )
     wire = choose_wire(options.transport, options.url)
     place = Place(options.url, key_for(options.url, options.api_key), options.model, wire=wire)
-    ears = Ears(
+    if options.audio_out is not None:
+        check_file("--audio-out", options.audio_out)
+    if options.record is not None:
+        make_folder("--record", options.record, "recording.wav", "events.jsonl", "report.html")
+    ends = Ends(
         device_of(options.input),
         device_of(options.output),
         options.audio_in,
@@ -80,10 +81,9 @@ def run(options: TalkOptions) -> int:
     if options.voice is not None:
         agent = replace(agent, voice=options.voice)
     try:
-        return asyncio.run(_talk(options, place, ears, agent))
+        return run_until_stopped(_talk(options, place, ends, agent))
     except DeviceError as error:
-        print(ways_out(error, ears), file=sys.stderr)
-        return IMPOSSIBLE
+        return _impossible(error, ends)
 
 
 def load_agent(name: str | None) -> RealtimeAgent:
@@ -113,14 +113,21 @@ def load_agent(name: str | None) -> RealtimeAgent:
     return found
 
 
-async def _talk(options: TalkOptions, place: Place, ears: Ears, agent: RealtimeAgent) -> int:
+def _impossible(error: DeviceError | MissingExtraError, ends: Ends) -> int:
+    instead = ["voxwire demo      a conversation that needs no devices"]
+    if ends.audio_in is None or ends.audio_out is None:
+        instead.insert(0, "voxwire talk --audio-in question.wav --audio-out answer.wav")
+    print(ways_out("talk", error, instead), file=sys.stderr)
+    return IMPOSSIBLE
+
+
+async def _talk(options: TalkOptions, place: Place, ends: Ends, agent: RealtimeAgent) -> int:
     notes = [] if not place.embedded else poor_speech()
     stages: list[TalkStage] = []
     try:
-        sound = await open_sound(ears, lambda event: stages[0].device_changed(event) if stages else None)
+        sound = await open_sound(ends, lambda event: stages[0].device_changed(event) if stages else None)
     except MissingExtraError as error:
-        print(ways_out(error, ears), file=sys.stderr)
-        return IMPOSSIBLE
+        return _impossible(error, ends)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(sound.close)
         url, key = await stack.enter_async_context(open_service(place))
@@ -139,7 +146,7 @@ async def _talk(options: TalkOptions, place: Place, ears: Ears, agent: RealtimeA
         if place.embedded and prompt:
             stage.remark(f"the embedded server listens for: {' '.join(prompt.split())}")
         stage.remark(f"{sound.about}, over {place.wire}, to {place.address(url)}")
-        end = await _unless_terminated(stage, ears.audio_in)
+        end = await stage.hold(ends.audio_in)
         await recorder.close()
     for line in (*end.lines, *([f"recorded in {options.record}"] if options.record else ())):
         print(line)
@@ -165,13 +172,3 @@ def _recorder(session: RealtimeSession, folder: Path | None, key: str | None) ->
     wanted = folder is not None
     redaction = Redaction(secrets=(key,) if key else ())
     return Recorder(session, folder or Path(), audio=wanted, log=wanted, report=wanted, redaction=redaction)
-
-
-async def _unless_terminated(stage: TalkStage, file: Path | None) -> End:
-    """SIGTERM ends the conversation as Ctrl-C does, so that the terminal is left as it was."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - for the type checker: this is a coroutine
-    loop = asyncio.get_running_loop()
-    with suppress(NotImplementedError):  # Windows
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    return await stage.hold(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from ..audio.echo_duplex import DuplexProcessor
     from ..audio.live_sources import SequenceSource
 
-__all__ = ["Ears", "HeardLevel", "MeteredSource", "Sound", "device_of", "open_sound", "ways_out"]
+__all__ = ["Ends", "HeardLevel", "MeteredSource", "Sound", "device_of", "open_sound", "ways_out"]
 
 _FRAME_MS: Final = 20
 _MOST_FRAMES: Final = 120_000 // _FRAME_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class Ends:
     """What was asked for.
 
     Attributes:
@@ -60,8 +60,10 @@ class Sound:
 
     async def close(self) -> None:
         """Release both; idempotent."""
-        await self.source.close()
-        await self.sink.close()
+        try:
+            await self.source.close()
+        finally:
+            await self.sink.close()
 
 
 class MeteredSource:
@@ -123,7 +125,7 @@ def device_of(text: str | None) -> str | int | None:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-async def open_sound(ears: Ears, on_event: Callable[[DeviceEvent], object]) -> Sound:
+async def open_sound(ends: Ends, on_event: Callable[[DeviceEvent], object]) -> Sound:
     """Find everything that was asked for before the call begins.
 
     Args:
@@ -133,15 +135,15 @@ async def open_sound(ears: Ears, on_event: Callable[[DeviceEvent], object]) -> S
         ConfigError: the file to be spoken cannot be read.
         DeviceError, MissingExtraError: a device is not there; see `ways_out`.
     """
-    clip = _clip(ears.audio_in)
+    clip = _clip(ends.audio_in)
     devices = [
         await asyncio.to_thread(_find, wanted, direction)
-        for file, wanted, direction in _wanted(ears)
+        for file, wanted, direction in _wanted(ends)
         if file is None
     ]
     notes: list[str] = []
     canceller: DuplexProcessor | None = None
-    if len(devices) == 2 and ears.echo_cancellation:
+    if len(devices) == 2 and ends.echo_cancellation:
         canceller = _canceller(notes)
     source: AudioSource
     if clip is not None:
@@ -149,20 +151,20 @@ async def open_sound(ears: Ears, on_event: Callable[[DeviceEvent], object]) -> S
     else:
         from ..audio.devices_microphone import Microphone
 
-        source = Microphone(ears.input, echo_canceller=canceller, on_event=on_event)
+        source = Microphone(ends.input, echo_canceller=canceller, on_event=on_event)
     sink: AudioSink
-    if ears.audio_out is not None:
-        sink = _file_sink(ears.audio_out)
+    if ends.audio_out is not None:
+        sink = _file_sink(ends.audio_out)
     else:
         from ..audio.devices_speaker import Speaker
 
-        sink = Speaker(ears.output, echo_canceller=canceller, on_event=on_event)
-    names = [str(file or devices.pop(0)) for file, _, _ in _wanted(ears)]
+        sink = Speaker(ends.output, echo_canceller=canceller, on_event=on_event)
+    names = [str(file or devices.pop(0)) for file, _, _ in _wanted(ends)]
     return Sound(source, sink, clip, f"from {names[0]} to {names[1]}", tuple(notes))
 
 
-def _wanted(ears: Ears) -> tuple[tuple[Path | None, str | int | None, Direction], ...]:
-    return (ears.audio_in, ears.input, "input"), (ears.audio_out, ears.output, "output")
+def _wanted(ends: Ends) -> tuple[tuple[Path | None, str | int | None, Direction], ...]:
+    return (ends.audio_in, ends.input, "input"), (ends.audio_out, ends.output, "output")
 
 
 def _find(wanted: str | int | None, direction: Direction) -> str:
@@ -208,14 +210,16 @@ def _canceller(notes: list[str]) -> DuplexProcessor | None:
         return None
 
 
-def ways_out(error: DeviceError | MissingExtraError, ears: Ears) -> str:
-    """What is missing, and how to go on without it."""
-    lines = [f"voxwire talk: {error}"]
-    lines.append("Without a microphone and a loudspeaker:")
-    if ears.audio_in is None or ears.audio_out is None:
-        lines.append("  voxwire talk --audio-in question.wav --audio-out answer.wav")
-    lines += [
-        "  voxwire demo      a conversation that needs no devices",
+def ways_out(command: str, error: DeviceError | MissingExtraError, instead: Sequence[str]) -> str:
+    """What is missing, and how to go on without it.
+
+    Args:
+        instead: command lines that need no devices, the best one first.
+    """
+    lines = (
+        f"voxwire {command}: {error}",
+        "Without a microphone and a loudspeaker:",
+        *(f"  {line}" for line in instead),
         "  voxwire doctor    what this machine has, and what is missing",
-    ]
+    )
     return "\n".join(lines)

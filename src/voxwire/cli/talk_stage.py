@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,15 +20,13 @@ from ..transports.media import MediaTransport
 from .director import PAUSE_MS, Condition, Stalled, Watch, quiet_for
 from .keys import Keyboard
 from .narration import Entry, Narrator, Partial, partial
+from .running import INTERRUPTED, Actions, refreshed, take_back_cancellation
 from .talk_audio import HeardLevel, MeteredSource, Sound
 from .talk_status import device_line, keys_line, latency_line, meter, path_line, summary_lines
 from .views import make_view
 
 __all__ = ["End", "TalkStage"]
 
-REFRESH_SECONDS: Final = 1 / 12
-MOST_ACTIONS: Final = 8
-"""Keys that are being acted upon; more of them are not taken."""
 _USER_TEXT: Final = "conversation.item.input_audio_transcription.completed"
 
 
@@ -70,7 +67,7 @@ class TalkStage:
         self._watch = Watch(self._now)
         self._heard = HeardLevel()
         self._quit = asyncio.Event()
-        self._actions: set[asyncio.Task[None]] = set()
+        self._actions = Actions(lambda why: self._view.show(Entry(self._now(), "error", "", why)))
         self._why = "the connection ended"
         self._view = make_view(
             plain=plain,
@@ -145,18 +142,10 @@ class TalkStage:
                 pass
 
     def _do(self, action: Coroutine[Any, Any, None]) -> None:
-        if self._session.status != "connected" or len(self._actions) >= MOST_ACTIONS:
+        if self._session.status == "connected":
+            self._actions.start(action)
+        else:
             action.close()
-            return
-        task = asyncio.create_task(self._reported(action))
-        self._actions.add(task)
-        task.add_done_callback(self._actions.discard)
-
-    async def _reported(self, action: Coroutine[Any, Any, None]) -> None:
-        try:
-            await action
-        except Exception as error:  # noqa: BLE001 - a key that does not work does not end the call
-            self._view.show(Entry(self._now(), "error", "", f"{type(error).__name__}: {error}"))
 
     async def _mute(self) -> None:
         muted = not self._session.muted
@@ -191,21 +180,17 @@ class TalkStage:
         """
         status, why = 0, ""
         with self._view, Keyboard(self.key) as keyboard:
-            ticker = asyncio.create_task(self._tick(keyboard))
             try:
-                await self._session.connect()
-                keys = f"   {keys_line(push_to_talk=self._push is not None)}" if keyboard.interactive else ""
-                self.remark(f"connected{keys}")
-                await self._until_over(file)
+                async with refreshed(self._view, keyboard):
+                    await self._session.connect()
+                    keys = keys_line(push_to_talk=self._push is not None) if keyboard.interactive else ""
+                    self.remark(f"connected   {keys}".rstrip())
+                    await self._until_over(file)
             except Stalled as stall:
                 status, why = 1, str(stall)
             except asyncio.CancelledError:
-                status, why = 130, "stopped by the user"
-                _take_back_cancellation()
-            finally:
-                ticker.cancel()
-                with suppress(asyncio.CancelledError):
-                    await ticker
+                status, why = INTERRUPTED, "stopped by the user"
+                take_back_cancellation()
             stats = self._stats()
             await self._close()
         lines = summary_lines(self._timeline, stats)
@@ -242,20 +227,5 @@ class TalkStage:
         return condition
 
     async def _close(self) -> None:
-        for task in self._actions:
-            task.cancel()
-        await asyncio.gather(*self._actions, return_exceptions=True)
+        await self._actions.stop()
         await self._session.close()
-
-    async def _tick(self, keyboard: Keyboard) -> None:
-        while True:
-            keyboard.poll()
-            self._view.refresh()
-            await asyncio.sleep(REFRESH_SECONDS)
-
-
-def _take_back_cancellation() -> None:
-    """What follows is the orderly end, which may wait."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
