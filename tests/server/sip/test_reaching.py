@@ -269,6 +269,26 @@ async def test_closing_does_not_wait_for_a_connection() -> None:
     assert not [task for task in before if not task.done() and task is not asyncio.current_task()]
 
 
+async def test_a_phone_line_says_whom_it_could_not_tell(
+    kit: dict[str, Any], until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with EmbeddedServer(sip=f"{HOST}:0", **kit) as server, SipPhone() as phone:
+        await phone.call(f"sip:agent@{server.sip_address};transport=tcp", timeout=10)
+        line = server.service.phone
+        assert line is not None
+        (leg,) = line.endpoint.agent.legs
+        await until(lambda: leg.state == "established" and leg.dialog is not None)
+        assert leg.dialog is not None
+        leg.dialog.target = "sip:caller@192.0.2.99;transport=tcp"
+        (connection,) = phone.endpoint.sockets._connections.values()
+        connection.close()
+        await until(lambda: leg.unreachable)
+        (call,) = line._calls.values()
+        call.hang_up()
+        await until(lambda: leg.over)
+    assert f"call {call.id} has ended here alone: it has closed its connection" in caplog.text
+
+
 async def test_a_phone_line_hangs_up_on_a_caller_that_closed_its_connection(
     kit: dict[str, Any], until: Any
 ) -> None:

@@ -138,6 +138,8 @@ class SipCall(Call):
             case Ended(reason=reason):
                 self._gone.set()
                 self._decided.set()
+                if self._leg.unreachable:
+                    logger.warning("call %s has ended here alone: %s", self.id, self._leg.unreachable)
                 if connection is not None:
                     connection.end(1000, f"The call has ended: {reason}.")
             case _:

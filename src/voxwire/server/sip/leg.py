@@ -37,6 +37,7 @@ class Leg:
         negotiation: of the audio.
         referral: what the peer asks of us in the way of transfers.
         state: see `CALL`.
+        unreachable: why no request of ours can be sent now; empty if it can.
         peer: what the other one is called in reasons.
     """
 
@@ -59,7 +60,7 @@ class Leg:
         self._unacknowledged: Unacknowledged | None = None
         self._ringing: Timer | None = None
         self._reason = ""
-        self._unreachable = ""
+        self.unreachable = ""
 
     @property
     def media(self) -> AgreedMedia | None:
@@ -253,8 +254,8 @@ class Leg:
 
     def _gone(self, status: int) -> None:
         if self.state == "leaving" and status >= 200:
-            if self._unreachable:
-                self._reason += f"; the {self.peer} was not told, for {self._unreachable}"
+            if self.unreachable:
+                self._reason += f"; the {self.peer} was not told, for {self.unreachable}"
             self.end("gone", "hung up")
 
     def broken(self, flow: Flow) -> None:
@@ -264,7 +265,7 @@ class Leg:
         try:
             self.flow = flow_anew(self.dialog, flow)
         except UnreachableError as error:
-            self._unreachable = f"it has closed its connection: {error}"
+            self.unreachable = f"it has closed its connection: {error}"
 
     def lost(self, reason: str, status: int, now: float) -> None:
         """The peer does not know the call any more, or does not answer."""
@@ -273,7 +274,7 @@ class Leg:
         # Section 12.2.1.2: with a BYE, in case it is there all the same; nobody waits for its answer.
         bye = self.dialog.request("BYE")
         self.host.send(bye, self.flow, now, lambda _response, _now: None, lambda _now: None)
-        self.end("gone", self._unreachable or reason, status)
+        self.end("gone", self.unreachable or reason, status)
 
     def _expired(self, now: float) -> None:
         what = "refused to" if self.session_timer.ours else "did not"
@@ -293,7 +294,7 @@ class Leg:
         if not dialog.accepts(request):
             transaction.refuse(500, now)  # section 12.2.2
             return
-        self.flow, self._unreachable = flow, ""
+        self.flow, self.unreachable = flow, ""
         handle: dict[str, Callable[[ServerTransaction, Request, float], None]] = {
             "BYE": self._bye_came,
             "INVITE": self.updates.invite_came,
