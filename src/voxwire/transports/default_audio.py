@@ -7,11 +7,13 @@ import enum
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..audio.base import AudioSink, AudioSource
-from ..audio.devices import DeviceEvent
 from ..errors import DeviceError
+
+if TYPE_CHECKING:  # a Worker has no devices, and leaves their modules out of its bundle
+    from ..audio.devices import DeviceEvent
 
 __all__ = ["DEFAULT", "DefaultAudio", "EchoCancellation", "Given", "open_default_audio"]
 
