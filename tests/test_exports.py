@@ -63,6 +63,16 @@ def test_unknown_name() -> None:
         _ = voxwire.RealtimeAgnt
 
 
+@pytest.mark.parametrize("name", ["audio", "server", "server.sip", "testing"])
+def test_a_package_imports_its_names_when_they_are_used(name: str) -> None:
+    package = importlib.import_module(f"voxwire.{name}")
+    assert set(package.__all__) <= set(dir(package))
+    for public in package.__all__:
+        assert getattr(package, public) is not None
+    with pytest.raises(AttributeError, match=f"module 'voxwire.{name}' has no attribute 'Nothing'"):
+        _ = package.Nothing
+
+
 def test_no_name_hides_a_module() -> None:
     """Importing a submodule sets it as an attribute of the package, over a function of the same name."""
     clashes = {info.name for info in pkgutil.iter_modules(voxwire.__path__)} & HOME.keys()
